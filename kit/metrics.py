@@ -1,0 +1,112 @@
+"""Prometheus instruments that all services share, the middleware, and `/metrics`."""
+
+import time
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """One service's instruments in a registry of their own, so that tests may build many apps."""
+
+    def __init__(self, service: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # *_created doubles the size
+        self.registry = CollectorRegistry()
+        self.service = service
+        http = ("service", "route", "method", "status")
+        self.requests = self.counter("switchboard_http_requests", "Answered requests.", http)
+        self.duration = self.histogram(
+            "switchboard_http_request_duration_seconds", "Time to the end of the answer.", http
+        )
+        self.queue_age = self.gauge(
+            "switchboard_queue_age_seconds", "Age of the oldest item that waits."
+        )
+        self.batch_items = self.histogram(
+            "switchboard_batch_items", "Items per batch.", buckets=(1, 2, 4, 8, 16, 32, 64)
+        )
+        self.batch_tokens = self.histogram(
+            "switchboard_batch_tokens",
+            "Padded tokens per batch.",
+            buckets=(16, 64, 256, 1024, 4096, 16384),
+        )
+        self.padding = self.histogram(
+            "switchboard_batch_padding_ratio",
+            "Share of a batch that is padding.",
+            buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75),
+        )
+        self.inference = self.histogram(
+            "switchboard_inference_seconds", "Time in the model per batch."
+        )
+        self.shed = self.counter("switchboard_shed", "Requests refused to stay fast.", ("reason",))
+        self.abandoned = self.counter(
+            "switchboard_abandoned", "Requests whose client hung up before the answer."
+        )
+        self.wasted = self.counter(
+            "switchboard_wasted_inference_seconds", "Model time spent on abandoned work."
+        )
+        self.model = self.gauge(
+            "switchboard_model_info", "Models in use.", ("model", "revision", "backend")
+        )
+
+    def counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        """Register a counter."""
+        return Counter(name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        """Register a gauge."""
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def histogram(
+        self,
+        name: str,
+        text: str,
+        labels: tuple[str, ...] = (),
+        buckets: tuple[float, ...] = LATENCY_SECONDS,
+    ) -> Histogram:
+        """Register a histogram; the default buckets are seconds."""
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+    def response(self) -> Response:
+        """Render the registry in Prometheus' text format."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class MetricsMiddleware:
+    """Count and time each request under its route's template, never under its raw path."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request and observe it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = "500"
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_status)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            labels = (self.metrics.service, route, scope["method"], status)
+            self.metrics.requests.labels(*labels).inc()
+            self.metrics.duration.labels(*labels).observe(time.perf_counter() - started)

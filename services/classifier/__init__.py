@@ -1,0 +1,1 @@
+"""Emotions and other labels of texts."""

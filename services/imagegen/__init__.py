@@ -1,0 +1,1 @@
+"""Pictures from words, painted by workers behind a durable queue."""

@@ -1,0 +1,1 @@
+"""Extractive question answering: the words of a text that answer a question."""

@@ -1,0 +1,22 @@
+"""Fixtures that every folder of tests may use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import redis
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on asyncio, as the services run."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one real redis-server for the whole session."""
+    folder: Path = tmp_path_factory.mktemp("redis")
+    with redis.on_socket(folder) as url:
+        yield url
