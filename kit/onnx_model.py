@@ -1,0 +1,82 @@
+"""A tokenizer and an ONNX graph of a BERT-like encoder, loaded from a hub-like folder."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from kit.models import LocalModel
+
+Precision = Literal["int8", "fp32"]
+GRAPHS: dict[Precision, tuple[str, ...]] = {
+    "int8": ("onnx/model_quantized.onnx", "model_quantized.onnx"),
+    "fp32": ("onnx/model.onnx", "model.onnx"),
+}
+
+
+class OnnxText:
+    """Runs encodings through the graph; blocking, so call it from the batcher's thread.
+
+    `precision` says which graph is preferred; the other one serves when only that exists.
+    """
+
+    def __init__(
+        self, model: LocalModel, *, precision: Precision = "int8", threads: int = 1
+    ) -> None:
+        other: Precision = "fp32" if precision == "int8" else "int8"
+        graph = model.file(*GRAPHS[precision], *GRAPHS[other])
+        self.name = model.name
+        self.revision = model.revision
+        self.backend = f"onnxruntime-{'int8' if 'quantized' in graph.name else 'fp32'}"
+        self.config: dict[str, Any] = json.loads(
+            model.file("config.json", "onnx/config.json").read_text()
+        )
+        self.tokenizer = Tokenizer.from_file(
+            str(model.file("tokenizer.json", "onnx/tokenizer.json"))
+        )
+        # Long texts are the caller's to cut into windows: nothing is dropped in silence.
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.max_length = _positions(self.config)
+        self._session = ort.InferenceSession(
+            graph, _options(threads), providers=["CPUExecutionProvider"]
+        )
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._outputs = [node.name for node in self._session.get_outputs()]
+
+    def run(self, encodings: Sequence[Encoding]) -> dict[str, NDArray[np.float32]]:
+        """Pad to the longest encoding and return the graph's outputs by name, batch first."""
+        longest = max(len(encoding) for encoding in encodings)
+        shape = (len(encodings), longest)
+        feed = {
+            "input_ids": np.full(shape, self.config.get("pad_token_id") or 0, dtype=np.int64),
+            "attention_mask": np.zeros(shape, dtype=np.int64),
+            "token_type_ids": np.zeros(shape, dtype=np.int64),
+        }
+        for row, encoding in enumerate(encodings):
+            size = len(encoding)
+            feed["input_ids"][row, :size] = encoding.ids
+            feed["attention_mask"][row, :size] = 1
+            feed["token_type_ids"][row, :size] = encoding.type_ids
+        wanted = {name: value for name, value in feed.items() if name in self._inputs}
+        return dict(zip(self._outputs, self._session.run(self._outputs, wanted), strict=True))
+
+
+def _positions(config: dict[str, Any]) -> int:
+    """Return the most tokens a window may have; RoBERTa's positions start at 2."""
+    positions = int(config.get("max_position_embeddings", 512))
+    return positions - 2 if config.get("model_type") == "roberta" else positions
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Idle threads that spin steal the cores from the other services on the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
