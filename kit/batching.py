@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from kit import deadline
 from kit.errors import DeadlineExceeded, Overloaded
+from kit.health import CHECK_SECONDS
 from kit.metrics import Metrics
 
 I = TypeVar("I")
@@ -63,9 +64,11 @@ class Batcher(Generic[I, O]):
 
     @asynccontextmanager
     async def running(self, sample: Sequence[I]) -> "AsyncGenerator[Batcher[I, O]]":
-        """Calibrate on `sample`, then serve until the block ends."""
+        """Calibrate on `sample`, then serve until the block ends; raises what the model raises."""
         for _ in range(2):  # the first pass also pays for the model's lazy allocations
-            await self._compute([self._item(value) for value in sample])
+            items = [self._item(value) for value in sample]
+            await self._compute(items)
+            await asyncio.gather(*(item.answer for item in items))
         loop = asyncio.create_task(self._serve(), name="batcher")
         try:
             yield self
@@ -78,7 +81,17 @@ class Batcher(Generic[I, O]):
     def backlog_ms(self) -> float:
         """Return the estimated time until everything that waits or runs is done."""
         running = max(0.0, self._running_until - time.monotonic()) * 1000
-        return running + sum(item.tokens for item in self._waiting) * self._ms_per_token
+        wanted = sum(item.tokens for item in self._waiting if not item.answer.done())
+        return running + wanted * self._ms_per_token
+
+    async def check(self, value: I) -> None:
+        """Run one input before all that waits, also when the queue is full: for readiness probes.
+
+        A full queue means come back later (429), a silent model means go elsewhere (503).
+        """
+        item = self._item(value)
+        item.deadline_at = min(item.deadline_at, time.monotonic() + CHECK_SECONDS)
+        await self._answers([item])
 
     async def submit(self, value: I) -> O:
         """Return the model's answer for one input.
@@ -91,6 +104,9 @@ class Batcher(Generic[I, O]):
         """Return the answers in order; all inputs are admitted or none is."""
         items = [self._item(value) for value in values]
         self._admit(items)
+        return await self._answers(items)
+
+    async def _answers(self, items: Sequence[_Item[I, O]]) -> list[O]:
         for item in items:
             heapq.heappush(self._waiting, item)
         self._wake.set()
@@ -104,7 +120,7 @@ class Batcher(Generic[I, O]):
         limit = deadline.current()
         at = limit.at if limit else math.inf
         answer: asyncio.Future[O] = asyncio.get_running_loop().create_future()
-        return _Item(at, next(self._order), value, self._tokens(value), answer)
+        return _Item(at, next(self._order), value, max(1, self._tokens(value)), answer)
 
     def _admit(self, items: Sequence[_Item[I, O]]) -> None:
         wait_ms = self.backlog_ms
@@ -152,13 +168,14 @@ class Batcher(Generic[I, O]):
             values = [item.value for item in batch]
             loop = asyncio.get_running_loop()
             answers = await loop.run_in_executor(self._thread, self._run, values)
+            pairs = list(zip(batch, answers, strict=True))
         except Exception as error:  # noqa: BLE001 - this batch fails, the next must not
             await self._bisect(batch, error)
             return
         seconds = time.monotonic() - started
         self._running_until = 0.0
         self._observe(batch, padded, seconds)
-        for item, answer in zip(batch, answers, strict=True):
+        for item, answer in pairs:
             if not item.answer.done():
                 item.answer.set_result(answer)
 
