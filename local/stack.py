@@ -1,0 +1,193 @@
+"""The whole system as processes of this machine; `python -m local.stack` is `make run`."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from local import redis
+from local.processes import Program, Supervisor, supervised
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ROOT / ".run"
+READY_SECONDS = 180.0
+PORTS = {
+    "gateway": 8080,
+    "classifier": 8001,
+    "qa": 8002,
+    "imagegen": 8003,
+    "worker": 8013,
+    "rag": 8004,
+}
+PORT_SETTINGS = {name: f"{name.upper()}_PORT" for name in PORTS} | {
+    "worker": "IMAGEGEN_WORKER_PORT"
+}
+
+
+class StackFailed(Exception):
+    """The system cannot run; the message says why."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The running system: where to reach each service, and who keeps it running."""
+
+    ports: Mapping[str, int]
+    supervisor: Supervisor
+
+    def url(self, name: str) -> str:
+        """Return a service's address."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+
+def ports_from_environment() -> dict[str, int]:
+    """Return each service's port: the usual one unless its setting says otherwise."""
+    return {name: int(os.environ.get(PORT_SETTINGS[name], port)) for name, port in PORTS.items()}
+
+
+def free_ports() -> dict[str, int]:
+    """Return ports that nobody uses now; tests run several systems side by side."""
+    sockets = {name: socket.socket() for name in PORTS}
+    for listener in sockets.values():
+        listener.bind(("127.0.0.1", 0))
+    found = {name: listener.getsockname()[1] for name, listener in sockets.items()}
+    for listener in sockets.values():
+        listener.close()
+    return found
+
+
+def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[Program]:
+    """Return what runs: Redis first, then every service in a process of its own."""
+    shared = {
+        "MODELS_DIR": str(ROOT / ".models"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        **{PORT_SETTINGS[name]: str(port) for name, port in ports.items()},
+        **{
+            f"{caller}_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
+            for caller in ("GATEWAY", "RAG")
+            for name in ("classifier", "qa", "imagegen", "rag")
+        },
+        **{
+            f"{name.upper()}_LOG_FORMAT": os.environ.get("LOG_FORMAT", "console")
+            for name in ("gateway", "classifier", "qa", "imagegen", "rag")
+        },
+        "IMAGEGEN_REDIS_URL": f"unix://{redis_socket}",
+        "IMAGEGEN_STORAGE_URL": f"file://{data / 'pictures'}",
+        "RAG_DATA_DIR": str(data / "rag"),
+    }
+    python = sys.executable
+    names = ("classifier", "qa", "imagegen", "rag", "gateway")
+    return [
+        Program("redis", redis.command(data / "redis", socket=redis_socket)),
+        *(Program(n, [python, "-m", "kit.serve", f"services.{n}.app"], shared) for n in names),
+        Program("worker", [python, "-m", "services.imagegen.worker"], shared),
+    ]
+
+
+@asynccontextmanager
+async def running(
+    ports: Mapping[str, int], data: Path, *, echo: bool, run: Path = RUN
+) -> AsyncGenerator[Stack]:
+    """Run the system until the block ends; yields once every service says that it is ready."""
+    _check_ports(ports)
+    data.mkdir(parents=True, exist_ok=True)
+    # A Unix socket's path may have 107 characters, a checkout's may have more.
+    sockets = Path(tempfile.mkdtemp(prefix="switchboard-"))
+    try:
+        started = programs(ports, data.resolve(), sockets / "redis.sock")
+        async with supervised(started, run / "logs", echo=echo) as supervisor:
+            stack = Stack(ports, supervisor)
+            await wait_until_ready(stack)
+            yield stack
+    finally:
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _check_ports(ports: Mapping[str, int]) -> None:
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise StackFailed(
+                    f"Port {port} for {name} is in use. Stop what listens there, or choose "
+                    f"another with {PORT_SETTINGS[name]}=PORT."
+                ) from error
+
+
+async def wait_until_ready(stack: Stack) -> None:
+    """Poll every `/readyz`, saying who became ready; raise StackFailed after a while."""
+    waiting = dict(stack.ports)
+    started = time.monotonic()
+    async with httpx2.AsyncClient(timeout=3.0) as client:
+        while waiting:
+            reasons = {name: await _unready_reason(client, stack.url(name)) for name in waiting}
+            for name in [name for name, reason in reasons.items() if not reason]:
+                del waiting[name]
+                print(f"  {name} is ready ({time.monotonic() - started:.1f} s)", flush=True)
+            if waiting and time.monotonic() - started > READY_SECONDS:
+                name, reason = next((n, r) for n, r in reasons.items() if r)
+                log = stack.supervisor.log(name)
+                raise StackFailed(f"{name} did not become ready: {reason}. Its log: {log}")
+            await asyncio.sleep(0.2)
+
+
+async def _unready_reason(client: httpx2.AsyncClient, url: str) -> str:
+    """Return why a service is not ready, or nothing when it is."""
+    try:
+        response = await client.get(f"{url}/readyz")
+    except httpx2.TransportError:
+        return "it does not listen yet"
+    return "" if response.status_code == 200 else response.text
+
+
+async def serve() -> None:
+    """Run until Ctrl-C or SIGTERM, also while things are still starting."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    serving = asyncio.create_task(_serve_forever())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        print("\nStopping ...", flush=True)
+        serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve_forever() -> None:
+    async with running(ports_from_environment(), ROOT / "data", echo=True) as stack:
+        where = f"{stack.url('gateway')} (documentation at /docs)"
+        print(f"\nSwitchboard is at {where}; logs are in {RUN / 'logs'}. Ctrl-C stops it.\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def main() -> int:
+    """Run the system; return 1 with one message when it cannot run."""
+    try:
+        asyncio.run(serve())
+    except (StackFailed, OSError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

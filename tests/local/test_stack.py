@@ -1,0 +1,51 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from local import setup, stack
+
+
+def test_a_port_in_use_is_one_clear_message():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = stack.free_ports() | {"qa": taken.getsockname()[1]}
+        with pytest.raises(stack.StackFailed, match=r"Port \d+ for qa is in use.*QA_PORT=PORT"):
+            stack._check_ports(ports)
+
+
+def test_every_port_can_be_chosen(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATEWAY_PORT", "18080")
+    monkeypatch.setenv("IMAGEGEN_WORKER_PORT", "18013")
+    ports = stack.ports_from_environment()
+    assert (ports["gateway"], ports["worker"], ports["rag"]) == (18080, 18013, 8004)
+
+
+def test_redis_comes_first_so_that_nobody_waits_for_it(tmp_path: Path):
+    first = stack.programs(stack.free_ports(), tmp_path, tmp_path / "redis.sock")[0]
+    assert first.name == "redis"
+    assert "appendonly yes appendfsync everysec" in " ".join(first.command).replace("--", "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["OSError: [Errno 28] No space left on device"], "the disk is full"),
+        (["WARNING: NewConnectionError(...)"], "the package index cannot be reached"),
+        (["Collecting x", "ERROR: No matching distribution found for x"], "No matching"),
+    ],
+)
+def test_a_failed_installation_says_why_in_one_line(lines: list[str], reason: str):
+    message = setup._reason(lines)
+    assert reason in message
+    assert "\n" not in message
+
+
+def test_a_full_disk_is_noticed_before_the_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(setup, "STAMP", tmp_path / "none")
+    monkeypatch.setattr(setup, "NEEDED_GB", 1e9)
+    with pytest.raises(setup.SetupFailed, match="GB of disk are needed"):
+        setup.check_machine()
