@@ -41,12 +41,14 @@ def build_app(
     routers: Sequence[APIRouter],
     life: Life,
     error_shapes: Mapping[str, ErrorShape] | None = None,
+    public: bool = False,
 ) -> FastAPI:
     """Build a service.
 
     `life` runs in the background: the service answers probes with 503 while it starts, and every
     route that takes a resource answers 503 as well. `error_shapes` maps path prefixes to the error
-    shape of the dialect spoken there.
+    shape of the dialect spoken there. A `public` service is called by people and asks for no
+    internal token.
     """
     health, metrics = Health(), Metrics(service)
     app = FastAPI(
@@ -66,7 +68,7 @@ def build_app(
     app.add_middleware(
         DeadlineMiddleware, metrics=metrics, default_seconds=settings.request_timeout_seconds
     )
-    if settings.internal_token is not None:
+    if settings.internal_token is not None and not public:
         token = settings.internal_token.get_secret_value()
         app.add_middleware(InternalTokenMiddleware, token=token)
     app.add_middleware(MetricsMiddleware, metrics=metrics)

@@ -1,17 +1,27 @@
 """Call another service: remaining budget, request id, tenant and token go along."""
 
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import anyio
 import httpx2
 from pydantic import SecretStr
 
 from kit import deadline, logs
-from kit.errors import DeadlineExceeded, Overloaded, ServiceError, UpstreamFailed
+from kit.errors import (
+    DeadlineExceeded,
+    Overloaded,
+    ServiceError,
+    Unauthorized,
+    UpstreamFailed,
+)
 
 CONNECT_SECONDS = 2.0
 STREAM_IDLE_SECONDS = 60.0
+NAMING_SECONDS = 0.02  # kept of the budget, to say which service was late
+DEFAULT_RETRY_MS = 1000.0
 
 
 class ServiceClient:
@@ -30,7 +40,10 @@ class ServiceClient:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
-        headers = {"X-Internal-Token": token.get_secret_value()} if token else {}
+        # Bodies pass through unread: nothing may be compressed that the caller did not ask for.
+        headers = {"Accept-Encoding": "identity"}
+        if token is not None:
+            headers["X-Internal-Token"] = token.get_secret_value()
         # Retrying a refused connection is safe: nothing was sent.
         transport = transport or httpx2.AsyncHTTPTransport(
             retries=1, limits=httpx2.Limits(max_connections=256, max_keepalive_connections=64)
@@ -67,7 +80,7 @@ class ServiceClient:
             timeout=_timeout(),
         )
         with _translated(self.name):
-            return await self._http.send(sent)
+            return await self._send(sent)
 
     @asynccontextmanager
     async def stream(
@@ -79,7 +92,10 @@ class ServiceClient:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[httpx2.Response]:
-        """Send one request and yield the answer before its body is read."""
+        """Send one request and yield the answer before its body is read.
+
+        Reading the body inside the block raises the same errors as the call itself.
+        """
         sent = self._http.build_request(
             method,
             path,
@@ -89,20 +105,32 @@ class ServiceClient:
             timeout=_timeout(read_seconds=STREAM_IDLE_SECONDS),
         )
         with _translated(self.name):
-            response = await self._http.send(sent, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+            response = await self._send(sent, stream=True)
+            try:
+                yield response
+            finally:
+                await response.aclose()
 
     async def call(
         self, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """Send JSON, return JSON, and raise the service's problem as our own error."""
-        response = await self.request(method, path, json=json, headers=headers)
-        if response.is_success:
+        return self.parsed(await self.request(method, path, json=json, headers=headers))
+
+    def parsed(self, response: httpx2.Response) -> Any:
+        """Return the JSON of an answer of this service, or raise its problem as our own error."""
+        if not response.is_success:
+            raise _problem(self.name, response)
+        try:
             return response.json()
-        raise _problem(self.name, response)
+        except ValueError:
+            raise UpstreamFailed(f"The service {self.name} did not answer with JSON.") from None
+
+    async def _send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
+        """Send within the budget; a service that trickles its headers is late as well."""
+        with anyio.move_on_after(_left_seconds()):
+            return await self._http.send(request, stream=stream)
+        raise DeadlineExceeded(f"The service {self.name} did not answer in time.")
 
 
 class _translated:  # noqa: N801 - reads as a phrase: with _translated(name)
@@ -127,12 +155,17 @@ def _outgoing(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {**logs.current_ids(), **deadline.outgoing_headers(), **(headers or {})}
 
 
-def _timeout(read_seconds: float | None = None) -> httpx2.Timeout:
+def _left_seconds() -> float | None:
+    """Return the time that a hop may take; None without a deadline or after the first byte."""
     limit = deadline.current()
-    left = max(0.001, limit.remaining_seconds) if limit else None
-    return httpx2.Timeout(
-        read_seconds or left, connect=min(left or CONNECT_SECONDS, CONNECT_SECONDS)
-    )
+    if limit is None or math.isinf(limit.at):
+        return None
+    return max(0.001, limit.remaining_seconds - NAMING_SECONDS)
+
+
+def _timeout(read_seconds: float | None = None) -> httpx2.Timeout:
+    left = _left_seconds() or STREAM_IDLE_SECONDS
+    return httpx2.Timeout(read_seconds or left, connect=min(left, CONNECT_SECONDS))
 
 
 def _problem(name: str, response: httpx2.Response) -> ServiceError:
@@ -142,10 +175,18 @@ def _problem(name: str, response: httpx2.Response) -> ServiceError:
     except (ValueError, KeyError, TypeError):
         detail = f"The service {name} answered {response.status_code}."
     if response.status_code == Overloaded.status:
-        wait = float(response.headers.get("retry-after-ms", 1000)) / 1000
-        return Overloaded(detail, retry_after_seconds=wait)
+        return Overloaded(detail, retry_after_seconds=_retry_ms(response) / 1000)
     if response.status_code == 500:
         return UpstreamFailed(f"The service {name} failed.")
+    if response.status_code == Unauthorized.status:  # our token is wrong, not the caller's key
+        return UpstreamFailed(f"The service {name} refused the token of this one.")
     error = ServiceError(detail)
     error.status = type(error.status)(response.status_code)
     return error
+
+
+def _retry_ms(response: httpx2.Response) -> float:
+    try:
+        return float(response.headers["retry-after-ms"])
+    except (KeyError, ValueError):
+        return DEFAULT_RETRY_MS

@@ -18,9 +18,9 @@ HEADER = "X-Request-Timeout-Ms"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Deadline:
-    """A moment on this machine's monotonic clock, in seconds."""
+    """A moment on this machine's monotonic clock, in seconds; infinite once an answer has begun."""
 
     at: float
 
@@ -51,7 +51,9 @@ def current() -> Deadline | None:
 def outgoing_headers() -> dict[str, str]:
     """Return the header that hands the rest of the budget to the next hop."""
     deadline = current()
-    return {HEADER: str(int(deadline.remaining_seconds * 1000))} if deadline else {}
+    if deadline is None or math.isinf(deadline.at):
+        return {}
+    return {HEADER: str(int(deadline.remaining_seconds * 1000))}
 
 
 def _budget_seconds(headers: Headers, default_seconds: float) -> float:
@@ -88,13 +90,16 @@ class DeadlineMiddleware:
             await self.app(scope, receive, send)
             return
         seconds = _budget_seconds(Headers(scope=scope), self.default_seconds)
-        token = _current.set(Deadline.after(seconds))
+        limit = Deadline.after(seconds)
+        token = _current.set(limit)
         try:
-            await self._serve(scope, receive, send, seconds)
+            await self._serve(scope, receive, send, seconds, limit)
         finally:
             _current.reset(token)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, seconds: float) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, seconds: float, limit: Deadline
+    ) -> None:
         # The queue holds one message: a large upload waits for the route to read it.
         feed, inbox = anyio.create_memory_object_stream[Message](1)
         failure: Exception | None = None
@@ -106,7 +111,7 @@ class DeadlineMiddleware:
             started = True
             # Set before sending: the server reports a finished exchange as a disconnect as well.
             finished = message["type"] == "http.response.body" and not message.get("more_body")
-            budget.deadline = math.inf
+            budget.deadline = limit.at = math.inf  # what the stream still calls has no limit either
             await send(message)
 
         async def watch() -> None:
