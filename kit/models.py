@@ -2,7 +2,8 @@
 
 References: `embedded:NAME` (listed in models/models.toml, needs no download),
 `hub:OWNER/NAME[@REVISION]` (Hugging Face hub) and `path:FOLDER`.
-Command line: `python -m kit.models [NAME ...]` prepares embedded models ahead of the first start.
+Command line: `python -m kit.models [NAME ... | --service SERVICE]` prepares embedded models ahead
+of the first start.
 """
 
 import fcntl
@@ -182,10 +183,10 @@ def _only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def main(names: list[str]) -> int:
-    """Prepare the named embedded models, or all of them, saying what is done."""
+def main(arguments: list[str]) -> int:
+    """Prepare the named embedded models, those of `--service NAME`, or all; say what is done."""
     models_dir = Path(os.environ.get("MODELS_DIR", ".models"))
-    for name in names or sorted(catalogue()):
+    for name in _chosen(arguments):
         started = time.monotonic()
         sys.stdout.write(f"model {name} ... ")
         sys.stdout.flush()
@@ -197,6 +198,13 @@ def main(names: list[str]) -> int:
         seconds = time.monotonic() - started
         sys.stdout.write(f"{model.revision} in {model.path} ({seconds:.1f} s)\n")
     return 0
+
+
+def _chosen(arguments: list[str]) -> list[str]:
+    models = catalogue()
+    if arguments[:1] == ["--service"]:
+        return [name for name, entry in models.items() if arguments[1] in entry["services"]]
+    return arguments or list(models)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ S = TypeVar("S", bound="ServiceSettings")
 class ServiceSettings(BaseSettings):
     """Settings that all services share; a service subclasses it and adds an `env_prefix`.
 
-    `INTERNAL_TOKEN` and `MODELS_DIR` carry no prefix because all services must agree on them.
+    `LISTEN_HOST`, `INTERNAL_TOKEN` and `MODELS_DIR` carry no prefix: all services share their values.
     """
 
     model_config = SettingsConfigDict(
         frozen=True, use_attribute_docstrings=True, extra="ignore", populate_by_name=True
     )
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(validation_alias=AliasChoices("LISTEN_HOST", "host"))] = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 takes a free one."""

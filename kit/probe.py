@@ -1,0 +1,34 @@
+"""Ask a service on this machine whether it is ready: `python -m kit.probe classifier [port]`.
+
+For container health checks; the second word names the setting that holds the port.
+"""
+
+import http.client
+import importlib
+import sys
+
+from kit.settings import ServiceSettings, load
+
+SECONDS = 4.0
+
+
+def main(service: str, field: str = "port") -> int:
+    """Return 0 if `/readyz` answers 200, else 1 and the reason on standard output."""
+    settings: type[ServiceSettings] = importlib.import_module(
+        f"services.{service}.settings"
+    ).Settings
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", getattr(load(settings), field), timeout=SECONDS
+    )
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+    except OSError as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(response.read().decode())
+    return 0 if response.status == 200 else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))
