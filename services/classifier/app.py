@@ -1,0 +1,77 @@
+"""The classifier, put together."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from fastapi import FastAPI
+from tokenizers import Encoding
+
+from kit import settings as kit_settings
+from kit.app import Resources, build_app
+from kit.batching import Batcher
+from kit.text import announce
+from services.classifier.model import Classifier, Vector, ZeroShot
+from services.classifier.routes import WindowBatcher, router
+from services.classifier.settings import Settings
+
+SAMPLE = ["Thank you so much, this made my day!"] * 8  # what calibration and the canary run
+
+
+def create_app(
+    settings: Settings | None = None,
+    classifier: Classifier | None = None,
+    zero_shot: ZeroShot | None = None,
+) -> FastAPI:
+    """Build the service; tests pass settings and fake models, production passes nothing."""
+    chosen = settings or kit_settings.load(Settings)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncGenerator[Resources]:
+        own = await to_thread.run_sync(lambda: classifier or Classifier.load(chosen))
+        any_label = await to_thread.run_sync(lambda: zero_shot or ZeroShot.load(chosen))
+        async with (
+            _batched(app, own, own.score, chosen) as scores,
+            _batched(app, any_label, any_label.embed, chosen) as embeddings,
+        ):
+            yield {
+                "classifier": own,
+                "scores": scores,
+                "zero_shot": any_label,
+                "embeddings": embeddings,
+            }
+
+    return build_app(
+        "classifier",
+        description="Labels texts: emotions by a trained model, anything else by embeddings.",
+        settings=chosen,
+        routers=[router],
+        life=life,
+    )
+
+
+@asynccontextmanager
+async def _batched(
+    app: FastAPI,
+    source: Classifier | ZeroShot,
+    run: Callable[[list[Encoding]], Sequence[Vector]],
+    settings: Settings,
+) -> AsyncGenerator[WindowBatcher]:
+    """Run a model behind a batcher, named in `/info` and checked by `/readyz`."""
+    batcher: WindowBatcher = Batcher(
+        run,
+        metrics=app.state.metrics,
+        tokens=len,
+        max_items=settings.batch_items,
+        max_tokens=settings.batch_tokens,
+        max_queue_ms=settings.queue_ms,
+    )
+    sample = [window for group in source.windows(SAMPLE) for window in group]
+
+    async def canary() -> None:
+        await batcher.check(sample[0])
+
+    async with batcher.running(sample) as running:
+        announce(app, source.model)
+        app.state.health.checks[source.model.name] = canary
+        yield running

@@ -1,0 +1,120 @@
+"""The classifier's native endpoints."""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Annotated, TypeVar
+
+import numpy as np
+from anyio import to_thread
+from fastapi import APIRouter
+from tokenizers import Encoding
+
+from kit.app import from_lifespan
+from kit.batching import Batcher
+from kit.errors import Unprocessable
+from services.classifier.model import Classifier, Vector, ZeroShot, zero_shot_scores
+from services.classifier.schemas import (
+    Classification,
+    ClassifyRequest,
+    Result,
+    Score,
+    ZeroShotRequest,
+)
+
+WindowBatcher = Batcher[Encoding, Vector]
+ClassifierDep = Annotated[Classifier, from_lifespan("classifier")]
+ScoresDep = Annotated[WindowBatcher, from_lifespan("scores")]
+ZeroShotDep = Annotated[ZeroShot, from_lifespan("zero_shot")]
+EmbeddingsDep = Annotated[WindowBatcher, from_lifespan("embeddings")]
+
+router = APIRouter(tags=["classifier"])
+
+
+@router.post("/v1/classify", summary="Label texts with the model's labels")
+async def classify(
+    body: ClassifyRequest, classifier: ClassifierDep, scores: ScoresDep
+) -> Classification:
+    """Score every label for every text.
+
+    A text longer than the model's window is read in overlapping windows; a label's score is the
+    best of them. Nothing is cut off.
+    """
+    thresholds = _thresholds(body, classifier)
+    answers = await _per_text(classifier.windows, body.texts, scores)
+    results = [
+        _result(classifier.labels, classifier.combine(answer), thresholds, len(answer), body.top_k)
+        for answer in answers
+    ]
+    return Classification(model=classifier.model.name, results=results)
+
+
+@router.post("/v1/zero-shot", summary="Label texts with labels of your own")
+async def zero_shot(
+    body: ZeroShotRequest, model: ZeroShotDep, embeddings: EmbeddingsDep
+) -> Classification:
+    """Compare the meaning of each text with a sentence about each label.
+
+    With `multi_label` each label has a probability of its own and `labels` holds those over 0.5;
+    without it the probabilities add up to 1 and `labels` holds the best one.
+    """
+    sentences = _sentences(body)
+    answers = await _per_text(model.windows, [*body.texts, *sentences], embeddings)
+    texts = answers[: len(body.texts)]
+    labels = [np.mean(sentence, axis=0) for sentence in answers[len(body.texts) :]]
+    results = []
+    for text in texts:
+        scores = zero_shot_scores(text, labels, multi_label=body.multi_label)
+        least = 0.5 if body.multi_label else float(scores.max())
+        results.append(_result(body.labels, scores, [least] * len(scores), len(text)))
+    return Classification(model=model.model.name, results=results)
+
+
+def _thresholds(body: ClassifyRequest, classifier: Classifier) -> list[float]:
+    """Return the least score of each label, in the order of the model's labels."""
+    if isinstance(body.threshold, float):
+        return [body.threshold] * len(classifier.labels)
+    if classifier.thresholds is not None:
+        return [classifier.thresholds[label] for label in classifier.labels]
+    if body.threshold == "calibrated":
+        raise Unprocessable("This model has no calibrated thresholds; give a number from 0 to 1.")
+    return [0.5] * len(classifier.labels)
+
+
+def _sentences(body: ZeroShotRequest) -> list[str]:
+    """Put the labels into the template; plain replacement, because a format string can be misused."""
+    if body.template.count("{}") != 1:
+        raise Unprocessable("template must contain {} exactly once, where the label goes.")
+    if len(set(body.labels)) < len(body.labels):
+        raise Unprocessable("labels must differ from each other.")
+    return [body.template.replace("{}", label) for label in body.labels]
+
+
+I = TypeVar("I")
+O = TypeVar("O")
+
+
+async def _per_text(
+    windows: Callable[[Sequence[str]], list[list[I]]],
+    texts: Sequence[str],
+    batcher: Batcher[I, O],
+) -> list[list[O]]:
+    """Run all windows of all texts through the batcher and return them text by text."""
+    groups = await to_thread.run_sync(windows, texts)
+    answers = iter(await batcher.submit_many([window for group in groups for window in group]))
+    return [list(islice(answers, len(group))) for group in groups]
+
+
+def _result(
+    labels: Sequence[str],
+    scores: Vector,
+    thresholds: Sequence[float],
+    windows: int,
+    top_k: int | None = None,
+) -> Result:
+    rows = zip(labels, map(float, scores), thresholds, strict=True)
+    ranked = sorted(rows, key=lambda row: -row[1])
+    return Result(
+        labels=[label for label, score, least in ranked if score >= least],
+        scores=[Score(label=label, score=score) for label, score, _ in ranked[:top_k]],
+        windows=windows,
+    )

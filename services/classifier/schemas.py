@@ -1,0 +1,75 @@
+"""What goes over the wire."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_TEXTS = 64
+MAX_CHARS = 20_000
+MAX_LABELS = 100
+
+# The pattern asks for one visible character, so a blank text is refused.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARS, pattern=r"\S")]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Request(BaseModel):
+    # A misspelt option is refused instead of ignored.
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ClassifyRequest(_Request):
+    """Texts to label with the model's own labels."""
+
+    texts: Texts
+    """1 to 64 texts of up to 20,000 characters."""
+    threshold: Probability | Literal["calibrated"] | None = None
+    """Least score of a label; `calibrated` uses the model's own threshold per label.
+
+    Unset: `calibrated` if the model has such thresholds, else 0.5."""
+    top_k: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """How many scores to return per text, best first; all when unset. `labels` is not cut."""
+
+
+class ZeroShotRequest(_Request):
+    """Texts to label with labels of your own."""
+
+    texts: Texts
+    """1 to 64 texts of up to 20,000 characters."""
+    labels: Annotated[list[LabelName], Field(min_length=1, max_length=MAX_LABELS)]
+    """1 to 100 different labels."""
+    multi_label: Annotated[bool, Field(strict=True)] = False
+    """Whether several labels, or none, may be right; each is then scored on its own."""
+    template: Annotated[str, StringConstraints(max_length=200)] = "This text is about {}."
+    """Sentence that a label is put into, in place of its `{}`."""
+
+
+class Score(BaseModel):
+    """One label's probability."""
+
+    label: str
+    score: float
+
+
+class Result(BaseModel):
+    """One text's labels."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    labels: list[str]
+    """Labels that reach the threshold, best first."""
+    scores: list[Score]
+    """Scores, best first."""
+    windows: int
+    """How many overlapping windows the text was read in; 1 unless it is long."""
+    truncated: Literal[False] = False
+    """Always false: a long text is read to its end."""
+
+
+class Classification(BaseModel):
+    """The answer, one result per text in the order given."""
+
+    model: str
+    results: list[Result]

@@ -1,0 +1,34 @@
+"""What the classifier can be told."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kit.onnx_model import Precision
+from kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of the classifier, read from `CLASSIFIER_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="CLASSIFIER_")
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    """Port to listen on; 0 takes a free one."""
+    model: str = "embedded:emotions"
+    """Model of `/v1/classify`: `embedded:NAME`, `hub:OWNER/NAME[@REVISION]` or `path:FOLDER`."""
+    zero_shot_model: str = "embedded:minilm"
+    """Sentence embedder of `/v1/zero-shot`, referred to in the same way."""
+    precision: Precision = "int8"
+    """Graph to prefer when a model has both."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of each model."""
+    batch_items: Annotated[int, Field(ge=1)] = 32
+    """Most windows of text in one batch."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    """Most tokens in one batch, padding included."""
+    queue_ms: Annotated[float, Field(gt=0)] = 2000.0
+    """Estimated work that may wait; beyond it callers get 429."""
+    overlap_tokens: Annotated[int, Field(ge=0)] = 64
+    """Tokens that neighbouring windows of a long text share."""

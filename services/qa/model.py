@@ -1,0 +1,94 @@
+"""Extractive question answering: where in the context is the answer?"""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from kit.errors import Unprocessable
+from kit.models import resolve
+from kit.onnx_model import OnnxText
+from kit.text import TextModel, pair_windows
+from services.qa.settings import Settings
+from services.qa.spans import Span, WindowSpans, best_spans, distinct
+
+MIN_ROOM = 32  # tokens of context beside a question; fewer make no sense of it
+CANDIDATES = 10  # spans kept per window, as many as a caller may ask for
+
+Row = NDArray[np.float32]
+
+
+class Reader:
+    """A model with a start and an end logit per token (BERT for SQuAD, Devlin et al. 2018)."""
+
+    def __init__(
+        self, model: TextModel, *, window: int = 384, overlap: int = 128, longest: int = 30
+    ) -> None:
+        self.model = model
+        self._window = min(window, model.max_length)
+        self._overlap = overlap
+        self._longest = longest
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """Load the configured model; blocking. Raises ModelUnavailable."""
+        files = resolve(settings.model, settings.models_dir)
+        model = OnnxText(files, precision=settings.precision, threads=settings.threads)
+        return cls(
+            model,
+            window=settings.window_tokens,
+            overlap=settings.overlap_tokens,
+            longest=settings.answer_tokens,
+        )
+
+    def windows(self, question: str, context: str) -> list[Encoding]:
+        """Tokenize the context into overlapping windows, each behind the question; blocking.
+
+        Raises Unprocessable when the question leaves no room for the context.
+        """
+        asked = self.model.tokenizer.encode(question, add_special_tokens=False)
+        special = self.model.tokenizer.num_special_tokens_to_add(is_pair=True)
+        room = self._window - special - len(asked)
+        if room < MIN_ROOM:
+            most = self._window - special - MIN_ROOM
+            raise Unprocessable(
+                f"The question has {len(asked)} tokens; this model takes at most {most}."
+            )
+        return pair_windows(self.model, asked, context, room, self._overlap)
+
+    def read(self, windows: list[Encoding]) -> Sequence[WindowSpans]:
+        """Return each window's best spans; blocking."""
+        logits = self.model.run(windows)
+        starts, ends = logits["start_logits"], logits["end_logits"]
+        return [self._spans(*row) for row in zip(windows, starts, ends, strict=True)]
+
+    def _spans(self, window: Encoding, start: Row, end: Row) -> WindowSpans:
+        sequences = window.sequence_ids
+        first = sequences.index(1) if 1 in sequences else len(sequences)
+        size = sequences.count(1)
+        return best_spans(
+            start,
+            end,
+            window.offsets[first : first + size],
+            first=first,
+            longest=self._longest,
+            count=CANDIDATES,
+        )
+
+
+def answers(
+    windows: Sequence[WindowSpans], context: str, count: int
+) -> tuple[list[tuple[Span, float]], float]:
+    """Return the best spans of all windows with their probabilities, and that of "no answer".
+
+    All spans of all windows share one softmax with "no answer", whose logit is that of the window
+    with the best span: the other windows rightly say that the answer is not theirs.
+    """
+    closest = max(windows, key=lambda window: window.best[0].logit if window.best else -np.inf)
+    masses = np.array([closest.no_answer, *(window.log_mass for window in windows)])
+    total = np.logaddexp.reduce(masses)
+    spans = distinct((span for window in windows for span in window.best), context, count)
+    scored = [(span, float(np.exp(span.logit - total))) for span in spans]
+    return scored, float(np.exp(closest.no_answer - total))

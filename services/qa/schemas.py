@@ -1,0 +1,57 @@
+"""What goes over the wire."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_QUESTION_CHARS = 1_000
+MAX_CONTEXT_CHARS = 200_000
+MAX_ANSWERS = 10
+
+
+class Question(BaseModel):
+    """A question and the text that may answer it."""
+
+    # A misspelt option is refused instead of ignored.
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    # The pattern asks for one visible character, so a blank text is refused.
+    question: Annotated[
+        str, StringConstraints(min_length=1, max_length=MAX_QUESTION_CHARS, pattern=r"\S")
+    ]
+    """Up to 1,000 characters."""
+    context: Annotated[
+        str, StringConstraints(min_length=1, max_length=MAX_CONTEXT_CHARS, pattern=r"\S")
+    ]
+    """Up to 200,000 characters; a long one is read in overlapping windows, to its end."""
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_ANSWERS)] = 1
+    """How many answers to return at most; they do not overlap."""
+    allow_no_answer: Annotated[bool, Field(strict=True)] = True
+    """Whether the answer may be that the context holds none; if not, the best guess is returned."""
+
+
+class Answer(BaseModel):
+    """A passage of the context: `context[start:end] == text`, counted in characters."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    text: str
+    score: float
+    """Share of the probability over all passages and "no answer"."""
+    start: int
+    end: int
+
+
+class Answers(BaseModel):
+    """The passages that answer, best first."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    model: str
+    answerable: bool
+    """False when the model finds it likelier that the context holds no answer."""
+    no_answer_score: float
+    """Probability that the context holds no answer."""
+    answers: list[Answer]
+    windows: int
+    """How many overlapping windows the context was read in."""

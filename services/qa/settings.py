@@ -1,0 +1,36 @@
+"""What the question answering service can be told."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kit.onnx_model import Precision
+from kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of question answering, read from `QA_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="QA_")
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8002
+    """Port to listen on; 0 takes a free one."""
+    model: str = "embedded:qa"
+    """Extractive model: `embedded:NAME`, `hub:OWNER/NAME[@REVISION]` or `path:FOLDER`."""
+    precision: Precision = "int8"
+    """Graph to prefer when the model has both."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """CPU threads of the model."""
+    batch_items: Annotated[int, Field(ge=1)] = 16
+    """Most windows of context in one batch."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    """Most tokens in one batch, padding included."""
+    queue_ms: Annotated[float, Field(gt=0)] = 2000.0
+    """Estimated work that may wait; beyond it callers get 429."""
+    window_tokens: Annotated[int, Field(ge=64)] = 384
+    """Most tokens in a window, the question included; the model may allow fewer."""
+    overlap_tokens: Annotated[int, Field(ge=0)] = 128
+    """Tokens that neighbouring windows of a long context share."""
+    answer_tokens: Annotated[int, Field(ge=1)] = 30
+    """Most tokens in an answer."""
