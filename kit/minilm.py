@@ -98,7 +98,7 @@ class _Graph:
     def tensor(self, name: str, value: NDArray[Any] | None = None) -> str:
         """Store one of the weights, or `value`, under its name."""
         array = self.weights[name] if value is None else value
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.tensors[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def ints(self, name: str, *values: int) -> str:

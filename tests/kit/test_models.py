@@ -1,0 +1,66 @@
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from kit import models
+from kit.models import ModelUnavailable, resolve
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("embedded:nothing", "No embedded model is called 'nothing'; there are"),
+        ("path:/no/such/folder", "does not exist"),
+        ("roberta", "is no model reference: use embedded:NAME"),
+        ("", "is no model reference"),
+    ],
+)
+def test_a_wrong_reference_says_what_to_do(reference: str, message: str, tmp_path: Path):
+    with pytest.raises(ModelUnavailable, match=message):
+        resolve(reference, tmp_path)
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    model = resolve(f"path:{tmp_path}", tmp_path)
+    assert model.file("missing.json", "config.json") == tmp_path / "config.json"
+
+
+def test_a_missing_file_names_what_was_looked_for(tmp_path: Path):
+    with pytest.raises(ModelUnavailable, match=r"holds none of a\.onnx, b\.onnx"):
+        resolve(f"path:{tmp_path}", tmp_path).file("a.onnx", "b.onnx")
+
+
+def test_every_committed_weight_is_the_listed_one():
+    for name, entry in models.catalogue().items():
+        if "package" not in entry:
+            models.verify(models.SOURCES / name, entry["files"])
+
+
+def test_every_model_says_its_source_licence_and_services():
+    for name, entry in models.catalogue().items():
+        assert {"services", "task", "source", "licence", "files"} <= entry.keys(), name
+
+
+@pytest.mark.weights
+def test_a_damaged_model_is_prepared_again(tmp_path: Path):
+    graph = resolve("embedded:minilm", tmp_path).path / "onnx" / "model_quantized.onnx"
+    size = graph.stat().st_size
+    graph.write_bytes(b"damaged")
+    resolve("embedded:minilm", tmp_path)
+    assert graph.stat().st_size == size
+
+
+@pytest.mark.weights
+def test_processes_that_start_together_prepare_a_model_once(tmp_path: Path):
+    spawn = multiprocessing.get_context("spawn")
+    starters = [spawn.Process(target=resolve, args=("embedded:minilm", tmp_path)) for _ in "ab"]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join(120)
+    assert [starter.exitcode for starter in starters] == [0, 0]
+    manifest = json.loads((tmp_path / "minilm" / "manifest.json").read_text())
+    models.verify(tmp_path / "minilm", manifest["files"])
