@@ -26,11 +26,16 @@ def base() -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference(base: Path) -> BertModel:
-    return BertModel.from_pretrained(base, attn_implementation="eager").eval()
+def reference(base: Path) -> Any:
+    return bert_of(base)
 
 
-def hidden(bert: BertModel, model: OnnxText) -> tuple[torch.Tensor, torch.Tensor]:
+def bert_of(base: Path) -> Any:
+    bert: Any = BertModel.from_pretrained(base, attn_implementation="eager")
+    return bert.eval()
+
+
+def hidden(bert: Any, model: OnnxText) -> tuple[torch.Tensor, torch.Tensor]:
     model.tokenizer.enable_padding()
     encodings = model.tokenizer.encode_batch(TEXTS)
     model.tokenizer.no_padding()
@@ -49,16 +54,14 @@ def built(base: Path, adapter: Path | None, folder: Path, precision: Precision) 
     return OnnxText(LocalModel("test", "1", folder), precision=precision)
 
 
-def test_sentence_embeddings_equal_mean_pooled_bert(
-    base: Path, reference: BertModel, tmp_path: Path
-):
+def test_sentence_embeddings_equal_mean_pooled_bert(base: Path, reference: Any, tmp_path: Path):
     model = built(base, None, tmp_path / "m", "fp32")
     states, mask = hidden(reference, model)
     mean = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
     np.testing.assert_allclose(run(model)["sentence_embedding"], mean.numpy(), atol=1e-5)
 
 
-def test_int8_embeddings_stay_close(base: Path, reference: BertModel, tmp_path: Path):
+def test_int8_embeddings_stay_close(base: Path, reference: Any, tmp_path: Path):
     model = built(base, None, tmp_path / "m", "int8")
     states, mask = hidden(reference, model)
     mean = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1)
@@ -83,9 +86,9 @@ def adapter_folder(folder: Path, head: str, outputs: int) -> tuple[Path, dict[st
     return folder, tensors
 
 
-def with_adapter(base: Path, tensors: dict[str, Any]) -> BertModel:
-    bert: BertModel = BertModel.from_pretrained(base, attn_implementation="eager").eval()
-    query: Any = bert.get_submodule("encoder.layer.2.attention.self.query")
+def with_adapter(base: Path, tensors: dict[str, Any]) -> Any:
+    bert = bert_of(base)
+    query = bert.get_submodule("encoder.layer.2.attention.self.query")
     a, b = (tensors[f"encoder.layer.2.attention.self.query.lora_{x}"] for x in "AB")
     with torch.no_grad():
         query.weight += torch.tensor(8 / RANK * b @ a)
