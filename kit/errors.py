@@ -127,8 +127,8 @@ ErrorShape = Callable[[Problem], dict[str, Any]]
 """Turns a problem into a dialect's own error body."""
 
 
-def problem_response(scope: Scope, error: ServiceError) -> Response:
-    """Render an error as RFC 9457 problem+json, or in the shape of the path's dialect."""
+def problem_of(scope: Scope, error: ServiceError) -> Problem:
+    """Describe an error as RFC 9457 has it."""
     problem: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
@@ -138,6 +138,12 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
     }
     if error.errors is not None:
         problem["errors"] = error.errors
+    return problem
+
+
+def problem_response(scope: Scope, error: ServiceError) -> Response:
+    """Render an error as problem+json, or in the shape of the path's dialect."""
+    problem = problem_of(scope, error)
     shape = _dialect(scope)
     body = shape(problem) if shape else problem
     media_type = "application/json" if shape else "application/problem+json"
