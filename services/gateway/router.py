@@ -1,0 +1,176 @@
+"""The intent router: which service a message wants, how sure that is, and what the service needs from it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from services.gateway.features import CUES, cues, ngrams
+from services.gateway.language import Language, language_of
+from services.gateway.slots import slots_of
+
+UNCLEAR: Final = "unclear"
+OTHER: Final = "other"  # trained as an intent, answered as unclear
+SHOWN: Final = 5
+MARKS: Final = "^$|> "
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """A message and the shape of the request around it."""
+
+    text: str
+    has_context: bool = False
+    images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another intent that the message may have."""
+
+    intent: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A piece of the message, or a cue of the request, that spoke for the intent and not the next best."""
+
+    what: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why: the margin to the next best intent, the threshold, and what weighed most."""
+
+    margin: float
+    threshold: float
+    evidence: list[Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The decision. `alternatives` are the two closest others; of an unclear message, the two closest."""
+
+    intent: str
+    confidence: float
+    alternatives: list[Alternative]
+    language: Language
+    slots: dict[str, Any]
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The features of one message: rows of the weight matrix with their values, and cues."""
+
+    rows: NDArray[np.intp]
+    values: Floats
+    cues: list[int]
+
+
+@dataclass(frozen=True)
+class Router:
+    """A linear model over n-grams and cues with calibrated probabilities.
+
+    Holds its weights in memory and nothing else: `route` is pure, takes about a millisecond and may be
+    called from any thread. Below the threshold it says `unclear` and never guesses.
+    """
+
+    intents: list[str]
+    grams: list[str] = field(repr=False)
+    rows: dict[str, int] = field(repr=False)
+    idf: Floats = field(repr=False)  # (features,)
+    weights: Floats = field(repr=False)  # (features, intents)
+    cue_weights: Floats = field(repr=False)  # (cues, intents)
+    bias: Floats
+    spanish: Floats = field(repr=False)  # (features,)
+    spanish_bias: float
+    temperature: float
+    threshold: float
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read model.safetensors and config.json; raise ValueError when they do not fit this code."""
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        if config["format"] != 1 or tuple(config["cues"]) != CUES:
+            raise ValueError(f"{directory} holds a router of another version: train it again.")
+        tensors = load_file(directory / "model.safetensors")
+        vocabulary = tensors["vocabulary"].tobytes().decode().split("\n")
+        return cls(
+            intents=config["intents"],
+            grams=vocabulary,
+            rows={gram: row for row, gram in enumerate(vocabulary)},
+            idf=tensors["idf"].astype(np.float32),
+            weights=tensors["weights"].astype(np.float32),
+            cue_weights=tensors["cue_weights"],
+            bias=tensors["bias"],
+            spanish=tensors["spanish"].astype(np.float32),
+            spanish_bias=float(tensors["spanish_bias"][0]),
+            temperature=config["temperature"],
+            threshold=config["threshold"],
+        )
+
+    def route(self, request: RouteRequest) -> Route:
+        """Decide what a message wants."""
+        found = self._features(request)
+        probabilities = self._probabilities(found)
+        inside = [i for i, intent in enumerate(self.intents) if intent != OTHER]
+        order = sorted(inside, key=lambda i: -probabilities[i])
+        best = order[0]
+        is_clear = probabilities[best] >= max(self.threshold, self._other(probabilities))
+        others = order[1:3] if is_clear else order[:2]
+        intent = self.intents[best] if is_clear else UNCLEAR
+        return Route(
+            intent=intent,
+            confidence=round(float(probabilities[best]), 4),
+            alternatives=[Alternative(self.intents[i], round(float(probabilities[i]), 4)) for i in others],
+            language=language_of(request.text, self._spanish_log_odds(found)),
+            slots=slots_of(intent, request.text, has_context=request.has_context),
+            explanation=self._explain(found, probabilities),
+        )
+
+    def _features(self, request: RouteRequest) -> Found:
+        counts = ngrams(request.text)
+        known = [(row, n) for gram, n in counts.items() if (row := self.rows.get(gram)) is not None]
+        rows = np.fromiter((row for row, _ in known), dtype=np.intp, count=len(known))
+        values = 1 + np.log(np.fromiter((n for _, n in known), dtype=np.float32, count=len(known)))
+        values *= self.idf[rows]
+        length = float(np.sqrt(values @ values))
+        found = cues(request.text, has_context=request.has_context, images=request.images)
+        return Found(rows, values / max(length, 1e-9), found)
+
+    def _probabilities(self, found: Found) -> Floats:
+        """Return (intents,), calibrated."""
+        scores = found.values @ self.weights[found.rows] + self.cue_weights[found.cues].sum(axis=0)
+        heated = (scores + self.bias) / self.temperature
+        shares = np.exp(heated - heated.max())
+        probabilities: Floats = shares / shares.sum()
+        return probabilities
+
+    def _other(self, probabilities: Floats) -> float:
+        return float(probabilities[self.intents.index(OTHER)]) if OTHER in self.intents else 0.0
+
+    def _spanish_log_odds(self, found: Found) -> float:
+        return float(found.values @ self.spanish[found.rows]) + self.spanish_bias
+
+    def _explain(self, found: Found, probabilities: Floats) -> Explanation:
+        first, second = np.argsort(-probabilities)[:2]
+        contrast = self.weights[found.rows, first] - self.weights[found.rows, second]
+        spoke = found.values * contrast
+        evidence = [(CUES[c], float(self.cue_weights[c, first] - self.cue_weights[c, second])) for c in found.cues]
+        strongest = np.argsort(-spoke)[:SHOWN]
+        evidence += [(self.grams[found.rows[i]].strip(MARKS), float(spoke[i])) for i in strongest]
+        top = sorted(evidence, key=lambda pair: -pair[1])[:SHOWN]
+        return Explanation(
+            margin=round(float(probabilities[first] - probabilities[second]), 4),
+            threshold=self.threshold,
+            evidence=[Evidence(what, round(weight, 3)) for what, weight in top if weight > 0],
+        )
