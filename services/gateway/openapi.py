@@ -1,0 +1,124 @@
+"""One OpenAPI document for everything that the gateway serves."""
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from kit.client import ServiceClient
+from kit.errors import ServiceError
+
+RETRY_SECONDS = 3.0  # while a document is missing, look more often
+HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+Document = dict[str, Any]
+
+
+class MergedDocument:
+    """The gateway's own document and those of the services, looked at again and again.
+
+    A service that does not answer is left out, with a note in the description, until it does.
+    """
+
+    def __init__(
+        self,
+        own: Document,
+        services: Iterable[ServiceClient],
+        owner: Callable[[str], str | None],
+        refresh_seconds: float,
+    ) -> None:
+        self._own = own
+        self._services = list(services)
+        self._owner = owner
+        self._refresh_seconds = refresh_seconds
+        self._merged = own
+
+    def current(self) -> Document:
+        """Return the document as of the last look."""
+        return self._merged
+
+    async def refresh(self) -> bool:
+        """Look at every service once, and tell whether all answered."""
+        documents = await asyncio.gather(*(_fetched(service) for service in self._services))
+        found = {
+            service.name: document
+            for service, document in zip(self._services, documents, strict=True)
+        }
+        self._merged = merge(self._own, found, self._owner)
+        return all(found.values())
+
+    async def keep_fresh(self) -> None:
+        """Look again until cancelled."""
+        while True:
+            is_complete = await self.refresh()
+            await asyncio.sleep(self._refresh_seconds if is_complete else RETRY_SECONDS)
+
+
+async def _fetched(service: ServiceClient) -> Document | None:
+    try:
+        document = await service.call("GET", "/openapi.json")
+    except ServiceError:
+        return None
+    return document if isinstance(document, dict) and "paths" in document else None
+
+
+def merge(
+    own: Document,
+    documents: Mapping[str, Document | None],
+    owner: Callable[[str], str | None],
+) -> Document:
+    """Add to `own` the paths that each service owns, with its components under its own names."""
+    merged = copy.deepcopy(own)
+    components = merged.setdefault("components", {})
+    for service, document in documents.items():
+        if document is None:
+            continue
+        renamed = _renamed(document, service)
+        merged["paths"] |= {
+            path: _labelled(item, service)
+            for path, item in renamed["paths"].items()
+            if owner(path) == service
+        }
+        for kind, entries in renamed.get("components", {}).items():
+            if kind != "securitySchemes":  # the keys are the gateway's matter
+                components.setdefault(kind, {}).update(entries)
+    silent = [service for service, document in documents.items() if document is None]
+    if silent:
+        note = f"Left out, because they do not answer at the moment: {', '.join(silent)}."
+        merged["info"]["description"] = f"{merged['info'].get('description', '')}\n\n{note}"
+    # A key is needed only where keys are configured, hence the empty alternative.
+    merged["security"] = [{}, *({name: []} for name in components.get("securitySchemes", {}))]
+    return merged
+
+
+def _renamed(document: Document, service: str) -> Document:
+    """Return a copy whose components carry the service's name, references included."""
+    prefix = service.title()
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(entry) for entry in node]
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, str) and node.startswith("#/components/"):
+            head, _, name = node.rpartition("/")
+            return f"{head}/{prefix}{name}"
+        return node
+
+    copied: Document = walk(document)
+    copied["components"] = {
+        kind: {f"{prefix}{name}": entry for name, entry in entries.items()}
+        for kind, entries in copied.get("components", {}).items()
+    }
+    return copied
+
+
+def _labelled(item: Document, service: str) -> Document:
+    """Return a path's operations under the service's tag, with ids that no other service has."""
+    labelled = dict(item)
+    for method in HTTP_METHODS & item.keys():
+        operation = {name: value for name, value in item[method].items() if name != "security"}
+        if "operationId" in operation:
+            operation["operationId"] = f"{service}_{operation['operationId']}"
+        labelled[method] = operation | {"tags": [service]}
+    return labelled

@@ -1,0 +1,153 @@
+"""What goes over the wire at the gateway's own endpoints."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
+
+Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
+Language = Literal["en", "es", "ru"]
+
+MAX_PICTURES = 8
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
+
+
+class Closed(BaseModel):
+    """Refuses fields that it does not know: a misspelt one would be ignored in silence."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Picture(Closed):
+    """A picture by exactly one of three ways."""
+
+    url: HttpUrl | None = None
+    """Address to load it from."""
+    data: Annotated[str, Field(min_length=1)] | None = None
+    """The file itself in base64."""
+    picture: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """One that was painted here, as its job names it: `/v1/images/{id}/pictures/{n}`."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if sum(source is not None for source in (self.url, self.data, self.picture)) != 1:
+            raise ValueError("give exactly one of `url`, `data` and `picture`")
+        return self
+
+
+class Options(BaseModel):
+    """`intent` decides instead of the router; everything else goes to the chosen service as it is."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"seed": 7}]},
+    )
+
+    intent: Intent | None = None
+    """What to do, whatever the text sounds like."""
+
+
+class AssistRequest(Closed):
+    """A wish in free words, with what belongs to it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": "draw a red circle above a blue square"}]}
+    )
+
+    text: Text
+    """The wish, in English, Spanish or Russian."""
+    context: Annotated[str, Field(min_length=1, max_length=1_000_000)] | None = None
+    """The text that the wish is about."""
+    images: Annotated[list[Picture], Field(max_length=MAX_PICTURES)] = []
+    """Pictures that the wish is about."""
+    collection: Name | None = None
+    """Collection of the knowledge base to ask."""
+    conversation_id: Name | None = None
+    """Conversation with the knowledge base to go on with."""
+    also: Annotated[list[Intent], Field(max_length=7)] = []
+    """What else to do with the same text, side by side; a failure there fails nothing else."""
+    options: Options = Options()
+
+
+class Choice(BaseModel):
+    """One intent and how sure the router is of it."""
+
+    intent: Intent
+    confidence: float
+
+
+class RouteAnswer(BaseModel):
+    """What would be done."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    intent: Intent | Literal["unclear"]
+    confidence: float
+    """Calibrated probability of the intent, or 1 when the request named it."""
+    alternatives: list[Choice]
+    language: Language
+    slots: dict[str, Any]
+    """What the intent needs, as found in the text."""
+    service: str | None
+    """Who would do it; null when it is unclear."""
+    explanation: Any = None
+    """Why the router decides so."""
+
+
+class Branch(BaseModel):
+    """What became of one further branch."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    status: int
+    """HTTP status of this branch alone."""
+    latency_ms: float
+    service: str
+    output: Any = None
+    error: str | None = None
+
+
+class Timings(BaseModel):
+    """Where the time went."""
+
+    route_ms: float
+    service_ms: float
+    total_ms: float
+
+
+class AssistAnswer(BaseModel):
+    """What was understood and what came of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    intent: Intent | Literal["unclear"]
+    confidence: float
+    language: Language
+    service: str | None
+    slots: dict[str, Any]
+    output: Any
+    """The service's own answer; for `unclear` a question back and the two closest intents."""
+    branches: dict[str, Branch]
+    """The `also` branches by intent."""
+    timings: Timings
+    request_id: str
+
+
+class ServiceState(BaseModel):
+    """Whether a service takes work."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    ready: bool
+    reason: str = ""
+    """Why it is not ready."""
+    paths: list[str] = []
+    """Path prefixes that the gateway passes on to it."""
+
+
+class Services(BaseModel):
+    """All services behind the gateway."""
+
+    services: list[ServiceState]
