@@ -75,7 +75,7 @@ class Batcher(Generic[I, O]):
         finally:
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
-            self._thread.shutdown(wait=True)
+            await asyncio.to_thread(self._thread.shutdown)
 
     @property
     def backlog_ms(self) -> float:
