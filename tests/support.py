@@ -8,6 +8,7 @@ from typing import TypeVar
 import anyio
 import httpx2
 from asgi_lifespan import LifespanManager
+from blockbuster import blockbuster_ctx
 from fastapi import FastAPI
 
 T = TypeVar("T")
@@ -26,16 +27,23 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float = WAIT_S
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncGenerator[httpx2.AsyncClient]:
-    """Run the app's lifespan, wait until it is ready, and yield a client that calls it directly."""
-    async with LifespanManager(app), client_for(app) as client:
+    """Run the app's lifespan, wait until it is ready, and yield a client that calls it directly.
 
-        async def ready() -> bool:
-            health = app.state.health
-            assert not health.is_broken, health.reason
-            return (await client.get("/readyz")).status_code == 200
+    Code of ours that blocks the event loop meanwhile raises BlockingError.
+    """
+    with blockbuster_ctx(["kit", "services"]):
+        async with LifespanManager(app), client_for(app) as client:
+            await until(_readiness(app, client))
+            yield client
 
-        await until(ready)
-        yield client
+
+def _readiness(app: FastAPI, client: httpx2.AsyncClient) -> Callable[[], Awaitable[bool]]:
+    async def ready() -> bool:
+        health = app.state.health
+        assert not health.is_broken, health.reason
+        return (await client.get("/readyz")).status_code == 200
+
+    return ready
 
 
 def client_for(app: FastAPI) -> httpx2.AsyncClient:
