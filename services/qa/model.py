@@ -24,12 +24,14 @@ class Reader:
     """A model with a start and an end logit per token (BERT for SQuAD, Devlin et al. 2018)."""
 
     def __init__(
-        self, model: TextModel, *, window: int = 384, overlap: int = 128, longest: int = 30
+        self, model: TextModel, *, window: int = 384, overlap: int = 128, longest: int = 48
     ) -> None:
         self.model = model
         self._window = min(window, model.max_length)
         self._overlap = overlap
         self._longest = longest
+        # Fitted where the model was trained: log odds from which a span counts as an answer.
+        self._threshold = float(model.config.get("no_answer_threshold", 0.0))
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
@@ -75,6 +77,7 @@ class Reader:
             first=first,
             longest=self._longest,
             count=CANDIDATES,
+            threshold=self._threshold,
         )
 
 
@@ -83,12 +86,9 @@ def answers(
 ) -> tuple[list[tuple[Span, float]], float]:
     """Return the best spans of all windows with their probabilities, and that of "no answer".
 
-    All spans of all windows share one softmax with "no answer", whose logit is that of the window
-    with the best span: the other windows rightly say that the answer is not theirs.
+    All spans of all windows share one softmax with "no answer", whose log odds are 0.
     """
-    closest = max(windows, key=lambda window: window.best[0].logit if window.best else -np.inf)
-    masses = np.array([closest.no_answer, *(window.log_mass for window in windows)])
-    total = np.logaddexp.reduce(masses)
+    total = np.logaddexp.reduce([0.0, *(window.log_odds for window in windows)])
     spans = distinct((span for window in windows for span in window.best), context, count)
-    scored = [(span, float(np.exp(span.logit - total))) for span in spans]
-    return scored, float(np.exp(closest.no_answer - total))
+    scored = [(span, float(np.exp(span.log_odds - total))) for span in spans]
+    return scored, float(np.exp(-total))

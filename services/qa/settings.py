@@ -32,5 +32,5 @@ class Settings(ServiceSettings):
     """Most tokens in a window, the question included; the model may allow fewer."""
     overlap_tokens: Annotated[int, Field(ge=0)] = 128
     """Tokens that neighbouring windows of a long context share."""
-    answer_tokens: Annotated[int, Field(ge=1)] = 30
-    """Most tokens in an answer."""
+    answer_tokens: Annotated[int, Field(ge=1)] = 48
+    """Most tokens in an answer; Russian takes about three per word with the embedded model."""

@@ -22,20 +22,19 @@ WORDS_WITHOUT_SPACES = (
 
 @dataclass(frozen=True)
 class Span:
-    """Characters `start` to `end` of the context; `logit` compares across windows."""
+    """Characters `start` to `end` of the context; log odds against "no answer in this window"."""
 
     start: int
     end: int
-    logit: float
+    log_odds: float
 
 
 @dataclass(frozen=True)
 class WindowSpans:
-    """What one window says: its best spans, the log mass of all its spans, its "no answer" logit."""
+    """What one window says: its best spans, and the log odds of all its spans together."""
 
     best: Sequence[Span]
-    log_mass: float
-    no_answer: float
+    log_odds: float
 
 
 def best_spans(
@@ -46,21 +45,23 @@ def best_spans(
     first: int,
     longest: int,
     count: int,
+    threshold: float = 0.0,
 ) -> WindowSpans:
     """Find the best spans that do not overlap among the tokens `first` and later of a window.
 
-    `start` and `end` are the window's logits (tokens,), token 0 standing for "no answer"; `offsets`
-    are the characters of the tokens from `first` on; a span has at most `longest` tokens.
+    `start` and `end` are the window's logits (tokens,), token 0 standing for "no answer here", which
+    makes windows comparable; `threshold` is added to it. `offsets` are the characters of the tokens
+    from `first` on; a span has at most `longest` tokens.
     """
-    no_answer = float(start[0] + end[0])
     size = len(offsets)
     if not size:
-        return WindowSpans([], -np.inf, no_answer)
+        return WindowSpans([], -np.inf)
+    no_answer = float(start[0] + end[0]) + threshold
     # Row i, column k: the span of tokens i to i + k.
     padded = np.concatenate([end[first : first + size], np.full(longest, -np.inf, np.float32)])
     ends = np.lib.stride_tricks.sliding_window_view(padded, longest)[:size]
-    scores = start[first : first + size, None] + ends
-    log_mass = log_sum(scores)
+    scores = start[first : first + size, None] + ends - no_answer
+    total = log_sum(scores)
     spans = []
     for _ in range(count):
         i, k = divmod(int(scores.argmax()), longest)
@@ -68,7 +69,7 @@ def best_spans(
             break
         spans.append(Span(offsets[i][0], offsets[i + k][1], float(scores[i, k])))
         _forbid(scores, i, i + k)
-    return WindowSpans(spans, log_mass, no_answer)
+    return WindowSpans(spans, total)
 
 
 def _forbid(scores: NDArray[np.float32], first: int, last: int) -> None:
@@ -88,10 +89,10 @@ def log_sum(scores: NDArray[np.float32]) -> float:
 def distinct(spans: Iterable[Span], context: str, count: int) -> list[Span]:
     """Widen spans to whole words and return the best `count` that do not overlap."""
     chosen: list[Span] = []
-    for span in sorted(spans, key=lambda span: -span.logit):
+    for span in sorted(spans, key=lambda span: -span.log_odds):
         start, end = whole_words(context, span.start, span.end)
         if start < end and all(end <= other.start or other.end <= start for other in chosen):
-            chosen.append(Span(start, end, span.logit))
+            chosen.append(Span(start, end, span.log_odds))
         if len(chosen) == count:
             break
     return chosen

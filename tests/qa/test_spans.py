@@ -136,8 +136,10 @@ def test_the_best_span_and_the_mass_are_those_of_a_plain_search(seed: int, size:
     found = best_spans(start, end, offsets, first=first, longest=longest, count=10)
     i, j = max(every, key=lambda span: every[span])
     assert (found.best[0].start, found.best[0].end) == (i - first, j - first + 1)
-    assert found.log_mass == pytest.approx(np.logaddexp.reduce(list(every.values())), abs=1e-4)
-    assert found.no_answer == pytest.approx(start[0] + end[0])
+    no_answer = start[0] + end[0]
+    together = np.logaddexp.reduce(list(every.values()))
+    assert found.log_odds == pytest.approx(together - no_answer, abs=1e-4)
+    assert found.best[0].log_odds == pytest.approx(every[i, j] - no_answer, abs=1e-4)
     taken = [at for span in found.best for at in range(span.start, span.end)]
     assert len(taken) == len(set(taken))
 
@@ -148,9 +150,18 @@ def test_the_better_of_two_overlapping_passages_wins():
     assert [(span.start, span.end) for span in found] == [(0, 7), (8, 12)]
 
 
-def test_no_answer_is_judged_by_the_window_that_holds_the_best_passage():
-    sure = WindowSpans([Span(0, 3, 5.0)], 5.0, no_answer=0.0)
-    elsewhere = WindowSpans([Span(4, 7, -3.0)], -3.0, no_answer=9.0)
-    found, no_answer = answers([sure, elsewhere], "one two", 1)
+def test_windows_that_say_no_do_not_drown_the_one_that_knows():
+    sure = WindowSpans([Span(0, 3, 5.0)], 5.0)
+    elsewhere = WindowSpans([Span(4, 7, -9.0)], -9.0)
+    found, no_answer = answers([sure, *[elsewhere] * 20], "one two", 1)
     assert found[0][1] > 0.9
     assert no_answer < 0.1
+
+
+def test_the_models_own_threshold_decides_between_an_answer_and_none():
+    start = np.array([0.0, 1.0], dtype=np.float32)
+    low, high = (
+        best_spans(start, start, [(0, 3)], first=1, longest=4, count=1, threshold=threshold)
+        for threshold in (1.9, 2.1)
+    )
+    assert low.best[0].log_odds > 0 > high.best[0].log_odds
