@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
 Language = Literal["en", "es", "ru"]
@@ -21,8 +21,8 @@ class Closed(BaseModel):
 class Picture(Closed):
     """A picture by exactly one of three ways."""
 
-    url: HttpUrl | None = None
-    """Address to load it from."""
+    url: Annotated[str, Field(min_length=1)] | None = None
+    """Its `data:` URL."""
     data: Annotated[str, Field(min_length=1)] | None = None
     """The file itself in base64."""
     picture: Annotated[str, Field(min_length=1, max_length=256)] | None = None

@@ -191,11 +191,9 @@ class Skills:
 
 
 def _sources(asked: Asked, prompt: str | None) -> list[dict[str, Any]]:
-    """Return the weighted parts of a blend: the pictures, or one picture and the words."""
+    """Return the weighted pictures of a blend; one is enough if words come with it."""
     parts = [picture.model_dump(mode="json", exclude_none=True) for picture in asked.request.images]
-    if len(parts) == 1 and prompt:
-        parts.append({"text": prompt})
-    if len(parts) < 2:
+    if len(parts) < (1 if prompt else 2):
         _ask_for("images", "Send the pictures to mix, two at least.")
     weights = asked.slots.get("weights") or [1 / len(parts)] * len(parts)
     if len(weights) != len(parts):
