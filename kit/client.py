@@ -1,7 +1,7 @@
 """Call another service: remaining budget, request id, tenant and token go along."""
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -22,6 +22,8 @@ CONNECT_SECONDS = 2.0
 STREAM_IDLE_SECONDS = 60.0
 NAMING_SECONDS = 0.02  # kept of the budget, to say which service was late
 DEFAULT_RETRY_MS = 1000.0
+
+Headers = Mapping[str, str] | Sequence[tuple[bytes, bytes]]
 
 
 class ServiceClient:
@@ -86,11 +88,11 @@ class ServiceClient:
     async def stream(
         self,
         method: str,
-        path: str,
+        path: str | httpx2.URL,
         *,
         content: Any = None,
         params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Headers | None = None,
     ) -> AsyncGenerator[httpx2.Response]:
         """Send one request and yield the answer before its body is read.
 
@@ -151,8 +153,10 @@ class _translated:  # noqa: N801 - reads as a phrase: with _translated(name)
             raise UpstreamFailed(f"The service {self.name} broke the connection.") from error
 
 
-def _outgoing(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {**logs.current_ids(), **deadline.outgoing_headers(), **(headers or {})}
+def _outgoing(given: Headers | None) -> httpx2.Headers:
+    headers = httpx2.Headers(given)
+    headers.update({**logs.current_ids(), **deadline.outgoing_headers()})
+    return headers
 
 
 def _left_seconds() -> float | None:

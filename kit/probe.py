@@ -1,6 +1,7 @@
-"""Ask a service on this machine whether it is ready: `python -m kit.probe classifier [port]`.
+"""Ask a service on this machine whether it is ready: `python -m kit.probe classifier`.
 
-For container health checks; the second word names the setting that holds the port.
+For container health checks; a second word names the settings class of another process of the
+service, as in `python -m kit.probe imagegen WorkerSettings`.
 """
 
 import http.client
@@ -12,14 +13,11 @@ from kit.settings import ServiceSettings, load
 SECONDS = 4.0
 
 
-def main(service: str, field: str = "port") -> int:
+def main(service: str, settings_class: str = "Settings") -> int:
     """Return 0 if `/readyz` answers 200, else 1 and the reason on standard output."""
-    settings: type[ServiceSettings] = importlib.import_module(
-        f"services.{service}.settings"
-    ).Settings
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", getattr(load(settings), field), timeout=SECONDS
-    )
+    module = importlib.import_module(f"services.{service}.settings")
+    settings: ServiceSettings = load(getattr(module, settings_class))
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=SECONDS)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()

@@ -17,7 +17,11 @@ class ServiceSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, use_attribute_docstrings=True, extra="ignore", populate_by_name=True
+        frozen=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,  # compose and Kubernetes hand on unset variables as empty ones
     )
 
     host: Annotated[str, Field(validation_alias=AliasChoices("LISTEN_HOST", "host"))] = "127.0.0.1"

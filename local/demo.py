@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from local.stack import ROOT, RUN, Stack, StackFailed, ports_from_environment, running
+from local.stack import RUN, Stack, StackFailed, ports_from_environment, running
 
 KNOWLEDGE = Path(__file__).parent / "knowledge"
 COLLECTION = "handbook"
@@ -60,7 +60,7 @@ async def demo() -> int:
     """Run the whole demonstration; return how many wishes were not fulfilled."""
     started = time.monotonic()
     print("Starting redis and the services ...", flush=True)
-    async with running(ports_from_environment(), ROOT / "data", echo=False) as stack:
+    async with running(ports_from_environment(), echo=False) as stack:
         print(f"Everything is ready after {time.monotonic() - started:.1f} s.\n")
         async with httpx2.AsyncClient(base_url=stack.url("gateway"), timeout=60.0) as client:
             await _teach(client)

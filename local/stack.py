@@ -20,7 +20,8 @@ from local import redis
 from local.processes import Program, Supervisor, supervised
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ROOT / ".run"
+RUN = Path(os.environ.get("RUN_DIR", ROOT / ".run"))  # logs and the demo's pictures
+DATA = Path(os.environ.get("DATA_DIR", ROOT / "data"))  # the queue, pictures and documents
 READY_SECONDS = 180.0
 PORTS = {
     "gateway": 8080,
@@ -75,10 +76,10 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
         "PYTHONUNBUFFERED": "1",
         **{PORT_SETTINGS[name]: str(port) for name, port in ports.items()},
         **{
-            f"{caller}_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
-            for caller in ("GATEWAY", "RAG")
+            f"GATEWAY_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
             for name in ("classifier", "qa", "imagegen", "rag")
         },
+        "RAG_QA_URL": f"http://127.0.0.1:{ports['qa']}",
         **{
             f"{name.upper()}_LOG_FORMAT": os.environ.get("LOG_FORMAT", "console")
             for name in ("gateway", "classifier", "qa", "imagegen", "rag")
@@ -98,7 +99,7 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
 
 @asynccontextmanager
 async def running(
-    ports: Mapping[str, int], data: Path, *, echo: bool, run: Path = RUN
+    ports: Mapping[str, int], *, echo: bool, data: Path = DATA, run: Path = RUN
 ) -> AsyncGenerator[Stack]:
     """Run the system until the block ends; yields once every service says that it is ready."""
     _check_ports(ports)
@@ -172,7 +173,7 @@ async def serve() -> None:
 
 
 async def _serve_forever() -> None:
-    async with running(ports_from_environment(), ROOT / "data", echo=True) as stack:
+    async with running(ports_from_environment(), echo=True) as stack:
         where = f"{stack.url('gateway')} (documentation at /docs)"
         print(f"\nSwitchboard is at {where}; logs are in {RUN / 'logs'}. Ctrl-C stops it.\n")
         sys.stdout.flush()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from local import redis
+from tests.running import RunningStack, whole_stack
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +21,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("redis")
     with redis.on_socket(folder) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Run every service as a process of its own, once for the whole session."""
+    with whole_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
