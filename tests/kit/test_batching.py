@@ -1,0 +1,192 @@
+"""What callers of a Batcher may rely on, under random schedules."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kit.batching import Batcher
+from kit.errors import Overloaded
+from kit.metrics import Metrics
+from tests.kit import tiny
+from tests.support import serve
+
+POISON = 13
+
+
+class Model:
+    """Answers n with "n!", refuses 13, keeps count, and waits while its gate is closed."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, values: list[int]) -> Sequence[str]:
+        self.gate.wait()
+        self.seen.append(values)
+        if POISON in values:
+            raise ValueError("poison")
+        return [f"{value}!" for value in values]
+
+    @property
+    def computed(self) -> set[int]:
+        return {value for batch in self.seen for value in batch}
+
+
+@asynccontextmanager
+async def plugged(
+    model: Model, *, max_items: int = 32, max_queue_ms: float = 1e6
+) -> AsyncGenerator[Batcher[int, str]]:
+    """Run a batcher whose model is busy with one item until its gate opens."""
+    batcher: Batcher[int, str] = Batcher(
+        model, metrics=Metrics("test"), max_items=max_items, max_queue_ms=max_queue_ms
+    )
+    async with batcher.running([0]):
+        model.gate.clear()
+        plug = asyncio.create_task(batcher.submit(-1))
+        await asyncio.sleep(0)  # the plug is handed over
+        await asyncio.sleep(0)  # the batcher takes it
+        model.seen.clear()
+        yield batcher
+        model.gate.set()
+        await plug
+
+
+Kind = st.sampled_from(["wait", "leave"])
+Schedule = st.lists(st.tuples(st.lists(st.integers(1, 40), min_size=1, max_size=5), Kind))
+
+
+@settings(max_examples=200, deadline=None)
+@given(schedule=Schedule, max_items=st.integers(1, 8))
+def test_callers_get_their_own_answers_and_those_who_leave_cost_nothing(
+    schedule: list[tuple[list[int], str]], max_items: int
+):
+    asyncio.run(_play(schedule, max_items))
+
+
+async def _play(schedule: list[tuple[list[int], str]], max_items: int) -> None:
+    model = Model()
+    async with plugged(model, max_items=max_items) as batcher:
+        calls = [asyncio.create_task(batcher.submit_many(values)) for values, _ in schedule]
+        await asyncio.sleep(0)
+        for call, (_, kind) in zip(calls, schedule, strict=True):
+            if kind == "leave":
+                call.cancel()
+        await asyncio.sleep(0)
+        model.gate.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    wanted = {value for values, kind in schedule if kind == "wait" for value in values}
+    assert model.computed <= wanted | {-1}
+    assert all(len(batch) <= max_items for batch in model.seen)
+    for answer, (values, kind) in zip(answers, schedule, strict=True):
+        if kind == "leave":
+            assert isinstance(answer, asyncio.CancelledError)
+        elif POISON in values:
+            assert isinstance(answer, ValueError)
+        else:
+            assert answer == [f"{value}!" for value in values]
+
+
+async def test_a_poisonous_input_fails_alone():
+    model = Model()
+    async with plugged(model) as batcher:
+        calls = [asyncio.create_task(batcher.submit(value)) for value in range(10, 18)]
+        await asyncio.sleep(0)
+        model.gate.set()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    failed = [
+        value for value, answer in zip(range(10, 18), answers, strict=True) if answer != f"{value}!"
+    ]
+    assert failed == [POISON]
+
+
+async def test_what_waits_together_is_computed_together():
+    model = Model()
+    async with plugged(model) as batcher:
+        calls = [asyncio.create_task(batcher.submit(value)) for value in range(20, 28)]
+        await asyncio.sleep(0)
+        model.gate.set()
+        await asyncio.gather(*calls)
+    assert model.seen[1:] == [list(range(20, 28))]
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back():
+    def slow(values: list[int]) -> Sequence[int]:
+        time.sleep(0.01 * len(values))
+        return values
+
+    batcher: Batcher[int, int] = Batcher(slow, metrics=Metrics("test"), max_queue_ms=20)
+    async with batcher.running([0]):
+        waiting = asyncio.create_task(batcher.submit_many(list(range(32))))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded) as refused:
+            await batcher.submit(1)
+        assert 0 < refused.value.retry_after_seconds < 10
+        await batcher.check(1)  # a probe still gets through
+        await waiting
+
+
+async def test_a_model_that_answers_too_few_fails_the_callers_and_not_the_batcher():
+    answers = [["a"], ["a"], [], ["b"]]
+    batcher: Batcher[str, str] = Batcher(lambda _: answers.pop(0), metrics=Metrics("test"))
+    async with batcher.running(["x"]):
+        with pytest.raises(ValueError, match="shorter"):
+            await batcher.submit("x")
+        assert await batcher.submit("x") == "b"
+
+
+async def test_a_model_that_fails_its_sample_does_not_start():
+    batcher: Batcher[int, str] = Batcher(Model(), metrics=Metrics("test"))
+    with pytest.raises(ValueError, match="poison"):
+        async with batcher.running([POISON]):
+            pass
+
+
+async def test_a_request_that_cannot_be_done_in_its_budget_is_refused_before_it_starts():
+    seen: list[int] = []
+
+    def slow(texts: list[str]) -> Sequence[str]:
+        seen.append(len(texts))
+        time.sleep(0.05 * len(texts))
+        return texts
+
+    async with serve(tiny.create_app(slow)) as client:
+        seen.clear()
+        answer = await client.post(
+            "/shout", json={"texts": ["x"] * 30}, headers={"X-Request-Timeout-Ms": "500"}
+        )
+        metrics = (await client.get("/metrics")).text
+    assert answer.status_code == 504
+    assert "needs about" in answer.json()["detail"]
+    assert seen == []
+    assert 'switchboard_shed_total{reason="deadline"} 1.0' in metrics
+
+
+async def test_the_most_urgent_goes_first():
+    gate, order = threading.Event(), []
+    gate.set()
+
+    def noting(texts: list[str]) -> Sequence[str]:
+        gate.wait()
+        order.extend(texts)
+        return texts
+
+    async with serve(tiny.create_app(noting)) as client:
+        gate.clear()
+        order.clear()
+        budgets = {"plug": 50_000, "later": 40_000, "soon": 20_000, "next": 30_000}
+        calls = []
+        for text, budget in budgets.items():
+            headers = {"X-Request-Timeout-Ms": str(budget)}
+            sent = client.post("/shout", json={"texts": [text]}, headers=headers)
+            calls.append(asyncio.create_task(sent))
+            await asyncio.sleep(0.02)
+        gate.set()
+        await asyncio.gather(*calls)
+    assert order == ["plug", "soon", "next", "later"]
