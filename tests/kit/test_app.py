@@ -80,9 +80,11 @@ async def test_a_body_that_states_nothing_is_refused_while_it_is_read():
             yield b"x" * 10
         yield b'"]}'
 
-    async with tiny.on_socket(tiny.create_app(max_body_bytes=100)) as port:
-        async with AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            answer = await client.post("/shout", content=chunks())
+    async with (
+        tiny.on_socket(tiny.create_app(max_body_bytes=100)) as port,
+        AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        answer = await client.post("/shout", content=chunks())
     assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
 
 

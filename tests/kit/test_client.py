@@ -116,7 +116,9 @@ async def test_an_answer_that_is_not_json_is_a_bad_gateway():
 
 
 async def test_a_stream_is_handed_on_as_it_comes():
-    async with client_of(tiny.create_app()) as client:
-        async with client.stream("GET", "/stream") as response:
-            lines = [line async for line in response.aiter_lines()]
+    async with (
+        client_of(tiny.create_app()) as client,
+        client.stream("GET", "/stream") as response,
+    ):
+        lines = [line async for line in response.aiter_lines()]
     assert lines == ["one", "two"]
