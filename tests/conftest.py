@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from local import redis
 from tests.running import RunningStack, whole_stack
@@ -13,6 +14,13 @@ from tests.running import RunningStack, whole_stack
 def anyio_backend() -> str:
     """Run async tests on asyncio, as the services run."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_tracebacks() -> None:
+    """Log tracebacks without structlog's rich rendering, which blocks the watched event loop."""
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,185 @@
+"""Index stored documents in the background, one after the other."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from kit.batching import Batcher
+from kit.errors import NotReady, Overloaded, ServiceError
+from kit.metrics import Metrics
+from services.rag import chunking, language
+from services.rag.chunking import Span
+from services.rag.model import Vector
+from services.rag.store import Chunk, Job, Source, Store
+
+LOOK_SECONDS = 2.0  # how often to look for jobs that other processes left
+RETRY_SECONDS = 0.5
+EMBED_AT_ONCE = 8  # few, so that questions come in between
+MAX_ATTEMPTS = 3
+MAX_SILENT_SECONDS = 120.0  # a longer step without a sign of life is a fault
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk before its vector is known; `read` is what the embedder reads."""
+
+    span: Span
+    text: str
+    stems: list[str]
+    read: str
+
+
+class Ingest:
+    """Takes jobs from the store until it is stopped.
+
+    Survives an absent database. A document that fails, or takes the process down, three times is
+    given up with its reason; stopping hands the present one back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Batcher[str, Vector],
+        *,
+        model: str,
+        max_words: int,
+        lease_seconds: float,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._model = model
+        self._max_words = max_words
+        self._lease_seconds = lease_seconds
+        self._indexed = metrics.counter("rag_documents_indexed", "Documents taken up.", ("result",))
+        self._waiting = metrics.gauge("rag_documents_waiting", "Documents not yet indexed.")
+        self._new = asyncio.Event()
+        self._alive_at = time.monotonic()
+
+    def wake(self) -> None:
+        """Say that documents were stored."""
+        self._new.set()
+
+    async def check(self) -> None:
+        """Raise NotReady when the worker stands still."""
+        silent = time.monotonic() - self._alive_at
+        if silent > MAX_SILENT_SECONDS:
+            raise NotReady(f"The indexing worker has been silent for {silent:.0f} s.")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator["Ingest"]:
+        """Work until the block ends."""
+        worker = asyncio.create_task(self._work(), name="ingest")
+        try:
+            yield self
+        finally:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            self._alive_at = time.monotonic()
+            self._new.clear()
+            try:
+                if await self._one():
+                    continue
+            except NotReady as error:
+                log.warning("ingest_waits", reason=error.detail)
+            except Exception:
+                log.exception("ingest_stumbled")
+            await self._sleep(LOOK_SECONDS)
+
+    async def _one(self) -> bool:
+        """Index one document if one waits."""
+        self._waiting.set(await self._store.waiting())
+        job = await self._store.claim(self._lease_seconds)
+        if job:
+            await self._do(job)
+        return job is not None
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._new.wait()
+        except TimeoutError:
+            return
+
+    async def _do(self, job: Job) -> None:
+        bound = {"tenant": job.key[0], "collection": job.key[1], "document": job.document}
+        try:
+            result = await self._patiently(job)
+        except asyncio.CancelledError:
+            # Best effort: without it the lease ends by itself.
+            await asyncio.gather(self._store.give_back(job), return_exceptions=True)
+            raise
+        except Exception as error:
+            log.exception("ingest_failed", attempt=job.attempts, **bound)
+            result = "failed"
+            if job.attempts >= MAX_ATTEMPTS:
+                await self._store.fail(job, _reason(error))
+        self._indexed.labels(result).inc()
+        log.info("ingested", result=result, **bound)
+
+    async def _patiently(self, job: Job) -> str:
+        """Index, again from the start when the database was away: the document has done no wrong."""
+        while True:
+            try:
+                return await self._index(job)
+            except NotReady as error:
+                log.warning("ingest_waits", reason=error.detail)
+                self._alive_at = time.monotonic()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _index(self, job: Job) -> str:
+        source = await self._store.source(job)
+        if source is None:
+            return "gone"
+        if job.attempts > MAX_ATTEMPTS:
+            await self._store.fail(job, "Indexing ended the process several times.")
+            return "failed"
+        known = source.language or language.detect(f"{source.title}\n{source.text}")
+        pieces = await asyncio.to_thread(_pieces, source, known, self._max_words)
+        chunks: list[Chunk] = []
+        for start in range(0, len(pieces), EMBED_AT_ONCE):
+            chunks += await self._embedded(pieces[start : start + EMBED_AT_ONCE])
+            await self._store.extend(job, self._lease_seconds)
+            self._alive_at = time.monotonic()
+        is_ours = await self._store.index(job, chunks, known, self._model)
+        return "indexed" if is_ours else "superseded"
+
+    async def _embedded(self, pieces: list[Piece]) -> list[Chunk]:
+        """Embed as soon as the model has room; questions go first, for they have deadlines."""
+        while True:
+            try:
+                vectors = await self._embedder.submit_many([piece.read for piece in pieces])
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after_seconds)
+            else:
+                return [
+                    Chunk(piece.span, piece.text, piece.stems, vector)
+                    for piece, vector in zip(pieces, vectors, strict=True)
+                ]
+
+
+def _pieces(source: Source, known: str, max_words: int) -> list[Piece]:
+    """Cut and stem the document; its title counts in every chunk."""
+    title_stems = language.stems(source.title, [known])
+    pieces = []
+    for span in chunking.chunks(source.text, max_words):
+        text = source.text[span.start : span.end]
+        stems = title_stems + language.stems(text, [known])
+        pieces.append(Piece(span, text, stems, f"{source.title}\n{text}".strip()))
+    return pieces
+
+
+def _reason(error: Exception) -> str:
+    """Say to a client what went wrong, without internals."""
+    if isinstance(error, ServiceError):
+        return error.detail
+    return f"The document could not be indexed ({type(error).__name__})."

@@ -1,0 +1,169 @@
+"""Find the chunks for a question: by meaning, by words, or by both fused."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pgvector import HalfVector, SparseVector
+
+from kit.batching import Batcher
+from kit.errors import NotFound
+from services.rag import bm25, language
+from services.rag.database import Connection, Database, Row
+from services.rag.model import Vector
+from services.rag.schemas import Mode, Passage
+
+RRF_K = 60.0  # Cormack, Clarke and Buettcher, SIGIR 2009
+DEPTH = 100  # ranks of each leg that the fusion looks at
+# How much a leg counts: MiniLM knows English, and little Spanish or Russian.
+DENSE_WEIGHT = {"en": 1.0, "es": 0.5, "ru": 0.1}
+
+Key = tuple[str, str]
+Filter = dict[str, Any] | None
+Place = tuple[str, int]
+"""A chunk within its collection: document and position."""
+
+# Every wanted key must hold one of its wanted values; `@>` lets an array contain a scalar.
+MATCHES = """($3::jsonb is null or (select coalesce(bool_and(coalesce(
+    case jsonb_typeof(d.metadata -> wanted.key)
+        when 'array' then exists(
+            select from jsonb_array_elements(d.metadata -> wanted.key) one
+            where wanted.value @> one)
+        else wanted.value @> (d.metadata -> wanted.key) end, false)), true)
+    from jsonb_each($3) wanted))"""
+FROM = """from chunks c join documents d on d.tenant = c.tenant and d.collection = c.collection
+    and d.id = c.document and d.version = c.version
+    where c.tenant = $1 and c.collection = $2"""
+# `+ 0` keeps the search exact should there be an index: a tenant's few rows would drown in it.
+DENSE = f"""select c.document, c.position, 1 - (c.embedding <=> $4) as score {FROM}
+    and {MATCHES} and d.model = $5 order by (c.embedding <=> $4) + 0 limit {DEPTH}"""
+KEYWORD = f"""select c.document, c.position, -(c.weights <#> $4) as score {FROM}
+    and {MATCHES} and c.words @@ $5::text::tsquery
+    order by c.weights <#> $4, c.document, c.position limit {DEPTH}"""
+DETAILS = f"""select c.document, c.position, c.start, c.end, c.text, d.title, d.metadata {FROM}
+    and (c.document, c.position) in (select * from unnest($3::text[], $4::integer[]))"""  # noqa: S608 - made of constants
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What one way of searching found, best first."""
+
+    places: list[Place]
+    scores: list[float]
+
+    def at(self, place: Place) -> tuple[int | None, float | None]:
+        """Return the place's rank, from 1, and its score."""
+        if place not in self.places:
+            return None, None
+        index = self.places.index(place)
+        return index + 1, self.scores[index]
+
+
+NOTHING = Leg([], [])
+
+
+class Retrieval:
+    """Searches a collection exactly: a tenant's every visible chunk is considered."""
+
+    def __init__(self, database: Database, embedder: Batcher[str, Vector], model: str) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._model = model
+
+    async def search(
+        self, key: Key, query: str, *, k: int, mode: Mode = "hybrid", where: Filter = None
+    ) -> list[Passage]:
+        """Return the `k` best passages; raise NotFound when the collection does not exist."""
+        wanted = where and {name: _listed(value) for name, value in where.items()}
+        dense, keyword = await asyncio.gather(
+            self._dense(key, query, wanted) if mode != "keyword" else _nothing(),
+            self._keyword(key, query, wanted) if mode != "dense" else _nothing(),
+        )
+        fused = _fused(mode, language.detect(query), dense, keyword)[:k]
+        async with self._database.connection() as connection:
+            rows = await _details(connection, key, [place for place, _ in fused])
+        return [
+            _passage(rows[place], score, dense, keyword) for place, score in fused if place in rows
+        ]
+
+    async def _dense(self, key: Key, query: str, wanted: Filter) -> Leg:
+        vector = HalfVector(await self._embedder.submit(query))
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(DENSE, *key, wanted, vector, self._model)
+        return _leg(rows)
+
+    async def _keyword(self, key: Key, query: str, wanted: Filter) -> Leg:
+        stems = list(dict.fromkeys(language.stems(query, language.candidates(query))))
+        async with self._database.connection() as connection:
+            chunks = await connection.fetchval(
+                "select chunks from collections where tenant = $1 and name = $2", *key
+            )
+            counts = await connection.fetch(
+                "select term, chunks from terms"
+                " where tenant = $1 and collection = $2 and term = any($3) and chunks > 0",
+                *key,
+                stems,
+            )
+            known = {row["term"]: row["chunks"] for row in counts}
+            if not known:
+                return NOTHING
+            vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
+            # Stems consist of letters, digits and '_', so quoting them is enough.
+            any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
+            return _leg(await connection.fetch(KEYWORD, *key, wanted, vector, any_of))
+
+
+async def _nothing() -> Leg:
+    return NOTHING
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _leg(rows: Sequence[Row]) -> Leg:
+    places = [(row["document"], row["position"]) for row in rows]
+    return Leg(places, [float(row["score"]) for row in rows])
+
+
+def _fused(mode: Mode, query_language: str, dense: Leg, keyword: Leg) -> list[tuple[Place, float]]:
+    """Merge by reciprocal rank; a single leg keeps its own scores."""
+    if mode != "hybrid":
+        leg = dense if mode == "dense" else keyword
+        return list(zip(leg.places, leg.scores, strict=True))
+    scores: dict[Place, float] = {}
+    for leg, weight in ((dense, DENSE_WEIGHT[query_language]), (keyword, 1.0)):
+        for rank, place in enumerate(leg.places, start=1):
+            scores[place] = scores.get(place, 0.0) + weight / (RRF_K + rank)
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+
+
+async def _details(connection: Connection, key: Key, places: list[Place]) -> dict[Place, Row]:
+    documents, positions = [place[0] for place in places], [place[1] for place in places]
+    rows = await connection.fetch(DETAILS, *key, documents, positions)
+    if not rows and not await connection.fetchval(
+        "select true from collections where tenant = $1 and name = $2", *key
+    ):
+        raise NotFound(f"There is no collection {key[1]!r}.")
+    return {(row["document"], row["position"]): row for row in rows}
+
+
+def _passage(row: Row, score: float, dense: Leg, keyword: Leg) -> Passage:
+    place = (row["document"], row["position"])
+    dense_rank, dense_score = dense.at(place)
+    keyword_rank, keyword_score = keyword.at(place)
+    return Passage(
+        document_id=row["document"],
+        chunk_id=f"{row['document']}#{row['position']}",
+        title=row["title"],
+        text=row["text"],
+        start=row["start"],
+        end=row["end"],
+        score=score,
+        metadata=row["metadata"],
+        dense_rank=dense_rank,
+        dense_score=dense_score,
+        keyword_rank=keyword_rank,
+        keyword_score=keyword_score,
+    )

@@ -1,0 +1,192 @@
+"""What goes over the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+DOCUMENT_ID = r"^\w[\w.~ @:+()-]{0,199}$"
+
+Language = Literal["en", "es", "ru"]
+Mode = Literal["hybrid", "dense", "keyword"]
+DocumentStatus = Literal["waiting", "ready", "failed"]
+
+
+def _storable(text: str) -> str:
+    """Refuse what PostgreSQL cannot keep in a text."""
+    if "\0" in text:
+        raise ValueError("must not contain the NUL character")
+    return text
+
+
+def _with_letters(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+Storable = AfterValidator(_storable)
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Word = Annotated[str, Field(max_length=1000), Storable]
+Scalar = bool | Whole | Number | Word | None
+Key = Annotated[str, Field(min_length=1, max_length=100), Storable]
+Metadata = Annotated[dict[Key, Scalar | list[Scalar]], Field(max_length=50)]
+Filter = Annotated[dict[Key, Scalar | list[Scalar]], Field(max_length=20)]
+Text = Annotated[
+    str, Field(max_length=2_000_000), AfterValidator(_storable), AfterValidator(_with_letters)
+]
+Title = Annotated[str, Field(max_length=500), Storable]
+Question = Annotated[str, Field(max_length=4000), Storable, AfterValidator(_with_letters)]
+
+
+class Strict(BaseModel):
+    """A body in which a misspelt field is an error and not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewCollection(Strict):
+    """A collection to be made."""
+
+    description: Annotated[str, Field(max_length=2000), Storable] = ""
+
+
+class Collection(BaseModel):
+    """A collection and how far its documents are."""
+
+    name: str
+    description: str
+    documents: int
+    waiting: int
+    failed: int
+    chunks: int
+    created_at: datetime
+
+
+class Collections(BaseModel):
+    """A tenant's collections."""
+
+    collections: list[Collection]
+
+
+class NewDocument(Strict):
+    """A document to be indexed; without an id it gets one that depends on its content only."""
+
+    id: Annotated[str, Field(pattern=DOCUMENT_ID)] | None = None
+    title: Title = ""
+    text: Text
+    metadata: Metadata = {}
+    language: Language | None = None
+
+
+class NewDocuments(Strict):
+    """Documents to be indexed, all of them or none."""
+
+    documents: Annotated[list[NewDocument], Field(min_length=1, max_length=1000)]
+
+
+class Receipt(BaseModel):
+    """A durable document: `waiting` to be indexed, `ready` when it can be found."""
+
+    id: str
+    version: int
+    status: DocumentStatus
+
+
+class Receipts(BaseModel):
+    """What became of an upload, in its order."""
+
+    documents: list[Receipt]
+
+
+class Document(BaseModel):
+    """A stored document; citations count characters in its `text`."""
+
+    id: str
+    version: int
+    status: DocumentStatus
+    error: str | None
+    title: str
+    text: str
+    metadata: dict[str, Any]
+    language: str | None
+    chunks: int
+    sha256: str
+    created_at: datetime
+
+
+class SearchRequest(Strict):
+    """A search."""
+
+    query: Question
+    k: Annotated[int, Field(ge=1, le=100)] = 10
+    mode: Mode = "hybrid"
+    filter: Filter | None = None
+
+
+class Citation(BaseModel):
+    """A piece of a document: `text` is the document's characters from `start` to `end`."""
+
+    document_id: str
+    chunk_id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class Passage(Citation):
+    """A found chunk, and why it stands where it does."""
+
+    metadata: dict[str, Any]
+    dense_rank: int | None = None
+    dense_score: float | None = None
+    keyword_rank: int | None = None
+    keyword_score: float | None = None
+
+
+class SearchResults(BaseModel):
+    """Found chunks, best first."""
+
+    mode: Mode
+    results: list[Passage]
+
+
+class AskRequest(Strict):
+    """A question to a collection, maybe the next one of a conversation."""
+
+    question: Question
+    conversation_id: Annotated[str, Field(max_length=100), Storable] | None = None
+    stream: bool = False
+    filter: Filter | None = None
+
+
+class Answer(BaseModel):
+    """Words of the documents that answer, or `answered: false` with the closest passages."""
+
+    answer: str | None
+    answered: bool
+    citations: list[Citation]
+    conversation_id: str
+
+
+class Turn(BaseModel):
+    """One question of a conversation and what was answered."""
+
+    collection: str
+    question: str
+    answer: str | None
+    answered: bool
+    citations: list[Citation]
+    at: datetime
+
+
+class Conversation(BaseModel):
+    """A conversation, oldest turn first."""
+
+    id: str
+    created_at: datetime
+    turns: list[Turn]

@@ -1,0 +1,42 @@
+"""The knobs of this service: environment variables with the prefix RAG_."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of the rag service."""
+
+    model_config = SettingsConfigDict(env_prefix="RAG_")
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 8004
+    """Port to listen on; 0 takes a free one."""
+    max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
+    """Largest accepted request body; it bounds an upload."""
+    database_url: SecretStr | None = None
+    """PostgreSQL with pgvector, e.g. `postgresql://user:secret@host/name`; empty: an own server."""
+    database_connections: Annotated[int, Field(ge=2)] = 10
+    """Most connections that this process opens."""
+    data_dir: Path = Path("data/rag")
+    """Folder of the own server's data, used when no `database_url` is set."""
+    embedder: str = "embedded:minilm"
+    """Reference of the sentence embedder."""
+    embedder_precision: Literal["int8", "fp32"] = "int8"
+    """Preferred ONNX graph of the embedder."""
+    embedder_threads: Annotated[int, Field(ge=1)] = 1
+    """Cores that one inference may use."""
+    chunk_words: Annotated[int, Field(ge=20, le=400)] = 160
+    """Most words of a chunk; 160 English words fill MiniLM's window of 256 tokens."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A document whose worker is silent for this long is taken up again."""
+    qa_url: str = "http://127.0.0.1:8002"
+    """Where the qa service listens."""
+    passages: Annotated[int, Field(ge=1, le=20)] = 5
+    """Passages in which `ask` looks for the answer."""
+    answer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Least score of an answer; below it `ask` says that it does not know."""
