@@ -1,0 +1,55 @@
+"""What this service adds to the metrics that all services share."""
+
+from kit.metrics import Metrics
+from services.imagegen.queue.jobs import Totals
+from services.imagegen.schemas import Card
+
+SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class QueueMetrics:
+    """The queue as the API sees it; `imagegen_backlog_seconds` is what autoscaling follows.
+
+    Every replica of the API reports the same queue: take the maximum, not the sum.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._jobs = metrics.gauge("imagegen_jobs", "Jobs per state.", ("state",))
+        self._backlog = metrics.gauge(
+            "imagegen_backlog_seconds", "Time that all workers together need for the queue."
+        )
+
+    def observe(self, totals: Totals) -> None:
+        """Take over the present state of the queue."""
+        for state, number in totals.jobs.items():
+            self._jobs.labels(state).set(number)
+        self._backlog.set(totals.backlog_seconds)
+
+
+class WorkerMetrics:
+    """What one worker did."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.shared = metrics
+        self.busy = metrics.counter("imagegen_gpu_busy_seconds", "Time spent painting.")
+        self.step = metrics.histogram("imagegen_step_seconds", "Time per denoising step.")
+        self.image = metrics.histogram(
+            "imagegen_image_seconds", "Painting time per picture.", buckets=SECONDS
+        )
+        self.wait = metrics.histogram(
+            "imagegen_queue_wait_seconds", "Time from submission to painting.", buckets=SECONDS
+        )
+        self.oom = metrics.counter("imagegen_oom", "Batches that did not fit into memory.")
+
+    def describe(self, card: Card) -> None:
+        """Name the model."""
+        self.shared.model.labels(card.model, card.revision, card.backend).set(1)
+
+    def painted(self, seconds: float, pictures: int, wasted_share: float) -> None:
+        """Count a batch: its time, its pictures, and the share that nobody wanted any more."""
+        self.busy.inc(seconds)
+        self.shared.inference.observe(seconds)
+        self.shared.batch_items.observe(pictures)
+        self.shared.wasted.inc(seconds * wasted_share)
+        for _ in range(pictures):
+            self.image.observe(seconds / pictures)

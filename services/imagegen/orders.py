@@ -1,0 +1,104 @@
+"""Requests become jobs: everything between a parsed request and the queue."""
+
+import asyncio
+import re
+import uuid
+
+from kit.errors import NotFound, ServiceError, Unprocessable
+from services.imagegen import drawings, pictures
+from services.imagegen.queue import Jobs
+from services.imagegen.schemas import (
+    BlendRequest,
+    Card,
+    Drawing,
+    DrawRequest,
+    Job,
+    SourceRequest,
+    Wishes,
+    digest,
+)
+from services.imagegen.settings import Settings
+from services.imagegen.storage import Storage, source_path
+
+OWN_PICTURE = re.compile(r"/v1/images/([0-9a-f]{32})/pictures/([0-9])")
+
+
+class Orders:
+    """Takes orders. A job enters the queue as a whole or not at all."""
+
+    def __init__(self, jobs: Jobs, storage: Storage, settings: Settings) -> None:
+        self._jobs = jobs
+        self._storage = storage
+        self._settings = settings
+
+    async def draw(self, request: DrawRequest, tenant: str, key: str | None) -> Job:
+        """Queue a picture from words; the same key and request give the same job."""
+        card = await self._jobs.card()
+        drawing = drawings.from_words(request, card, self._settings.max_megapixels)
+        return await self._submit(uuid.uuid4().hex, tenant, request, drawing, card, key)
+
+    async def blend(self, request: BlendRequest, tenant: str, key: str | None) -> Job:
+        """Store the source pictures and queue the blend; a refused one leaves no files behind."""
+        job_id = uuid.uuid4().hex
+        card = await self._jobs.card()
+        contents = [
+            await self._content(source, tenant) for source in request.sources if not source.text
+        ]
+        paths = [source_path(tenant, job_id, number) for number in range(len(contents))]
+        drawing = drawings.from_sources(request, paths, card, self._settings.max_megapixels)
+        if not contents:
+            return await self._submit(job_id, tenant, request, drawing, card, key)
+        await self._jobs.expect_files(tenant, job_id)
+        try:
+            for path, content in zip(paths, contents, strict=True):
+                await self._storage.put(path, content)
+            job = await self._submit(job_id, tenant, request, drawing, card, key)
+        except ServiceError:
+            await self._discard(tenant, job_id)
+            raise
+        if job.id != job_id:
+            await self._discard(tenant, job_id)
+        return job
+
+    async def picture(self, job_id: str, number: int, tenant: str) -> tuple[bytes, str]:
+        """Return a finished picture and its digest."""
+        job = await self._jobs.look(job_id, tenant)
+        if number >= len(job.pictures):
+            raise NotFound(f"The job is {job.status} and has {len(job.pictures)} pictures.")
+        stored = job.pictures[number]
+        return await self._storage.get(stored.path), stored.sha256
+
+    async def _submit(
+        self,
+        job_id: str,
+        tenant: str,
+        request: Wishes,
+        drawing: Drawing,
+        card: Card,
+        key: str | None,
+    ) -> Job:
+        accepted = await self._jobs.submit(
+            job_id,
+            tenant,
+            drawing,
+            card=card,
+            priority=request.priority,
+            deadline_seconds=request.deadline_seconds,
+            idempotency=(key, digest(request)) if key else ("", ""),
+        )
+        return await self._jobs.look(accepted, tenant)
+
+    async def _content(self, source: SourceRequest, tenant: str) -> bytes:
+        """Return a source picture as a PNG."""
+        own = OWN_PICTURE.fullmatch(source.picture or source.data or "")
+        if own:
+            content, _ = await self.picture(own[1], int(own[2]), tenant)
+        elif source.data is not None:
+            content = pictures.from_base64(source.data)
+        else:
+            raise Unprocessable("`picture` must be the `url` of a picture that was painted here.")
+        return await asyncio.to_thread(pictures.normalise, content)
+
+    async def _discard(self, tenant: str, job_id: str) -> None:
+        await self._storage.delete_job(tenant, job_id)
+        await self._jobs.forget(f"{tenant}/{job_id}")

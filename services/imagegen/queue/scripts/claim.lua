@@ -1,0 +1,50 @@
+-- Promise: the tenant that has had least goes first; others join its batch in the same order;
+-- every claim is a new generation, under a lease. Expired jobs are ended, never started.
+-- ARGV: max_pictures lease_ms
+local room = tonumber(ARGV[1])
+local taken = {}
+
+local function take(id)
+  local deadline = call('ZSCORE', key('deadlines'), id)
+  if deadline and tonumber(deadline) < now then
+    expire(id)
+    return false
+  end
+  local tenant, cost, pictures = fields(id, 'tenant', 'cost', 'count')
+  local before = virtual_time(tenant)
+  if before > tonumber(call('GET', key('clock')) or 0) then call('SET', key('clock'), before) end
+  call('ZINCRBY', key('fair'), cost, tenant)
+  dequeue(id)
+  call('HINCRBY', key('job', id), 'generation', 1)
+  call('HSET', key('job', id), 'status', 'painting', 'claimed', now)
+  call('ZADD', key('leases'), now + ARGV[2], id)
+  count('painting', 1, cost)
+  emit(id, 'painting')
+  room = room - pictures
+  taken[#taken + 1] = call('HGETALL', key('job', id))
+  return true
+end
+
+local function head(zset) return call('ZRANGE', zset, 0, 0)[1] end
+
+local batch
+repeat
+  local tenant = head(key('fair'))
+  if not tenant then return taken end
+  local id = head(key('queue', tenant))
+  batch = fields(id, 'batch')
+until take(id)
+
+local found
+repeat
+  found = false
+  for _, tenant in ipairs(call('ZRANGE', key('fair'), 0, 63)) do
+    local id = head(key('lane', batch, tenant))
+    if id and tonumber((fields(id, 'count'))) <= room then
+      found = take(id) or found
+    end
+  end
+until not found or room <= 0
+
+call('ZREMRANGEBYSCORE', key('spent'), '-inf', call('GET', key('clock')) or 0)
+return taken

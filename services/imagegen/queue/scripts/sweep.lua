@@ -1,0 +1,21 @@
+-- Promise: jobs of lost workers return to the queue, expired ones end, nothing is kept for ever.
+-- ARGV: limit max_losses dead_ms leases_are_valid ('0' right after a restart of Redis).
+-- Returns TENANT/ID of jobs whose stored files may go.
+local limit, max_losses, dead_ms, leases_are_valid = unpack(ARGV)
+local function due(zset)
+  return call('ZRANGEBYSCORE', key(zset), '-inf', now, 'LIMIT', 0, limit)
+end
+
+if leases_are_valid == '1' then
+  for _, id in ipairs(due('leases')) do
+    lose(id, max_losses, 'each time the worker was lost while painting.')
+  end
+end
+for _, id in ipairs(due('deadlines')) do expire(id) end
+call('ZREMRANGEBYSCORE', key('dead'), '-inf', now - dead_ms)
+for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), '-inf', now - 3600000)) do
+  call('ZREM', key('workers'), worker)
+  call('HDEL', key('rates'), worker)
+end
+if total('waiting') == 0 and total('painting') == 0 then call('DEL', key('spent'), key('clock')) end
+return due('expiring')

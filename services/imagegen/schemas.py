@@ -1,0 +1,290 @@
+"""What clients send and get, and the values that travel: a Drawing inside a Job."""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+SEEDS = 2**32
+MAX_PROMPT_CHARS = 2000
+
+
+class Frozen(BaseModel):
+    """A value: unknown fields are refused, known ones never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(StrEnum):
+    """Where a job is in its life; the last three are final."""
+
+    WAITING = "waiting"
+    PAINTING = "painting"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing more will happen."""
+        return self in (Status.DONE, Status.FAILED, Status.CANCELLED)
+
+
+class Scheduler(StrEnum):
+    """Samplers that a request may name."""
+
+    EULER_ANCESTRAL = "euler_ancestral"
+    EULER = "euler"
+    DPMPP_2M = "dpmpp_2m"
+    DDIM = "ddim"
+
+
+def _multiple_of_8(side: int) -> int:
+    if side % 8:
+        raise ValueError("must be a multiple of 8")
+    return side
+
+
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROMPT_CHARS)
+]
+Side = Annotated[int, Field(ge=64, le=2048), AfterValidator(_multiple_of_8)]
+
+
+class Wishes(Frozen):
+    """What every kind of picture can be asked for; what is left out is the model's default."""
+
+    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = Field(
+        None, description="What the picture must not show."
+    )
+    width: Side | None = Field(None, description="Pixels, a multiple of 8.")
+    height: Side | None = Field(None, description="Pixels, a multiple of 8.")
+    steps: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="Denoising steps.")
+    guidance: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] | None = Field(
+        None, description="How closely to follow the prompt; 1 ignores negative prompts."
+    )
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] | None = Field(
+        None, description="The same request with the same seed gives the same bytes."
+    )
+    count: Annotated[int, Field(ge=1, le=8)] = Field(
+        1, description="Pictures; their seeds follow each other."
+    )
+    scheduler: Scheduler | None = Field(None, description="Sampler; the model's own if left out.")
+    priority: Annotated[int, Field(ge=0, le=9)] = Field(
+        0, description="Order among the tenant's own jobs; 9 goes first."
+    )
+    deadline_seconds: Annotated[float, Field(gt=0, le=7 * 86400)] | None = Field(
+        None, description="Refuse the job if it cannot be done in this time; never start it later."
+    )
+
+
+class DrawRequest(Wishes):
+    """A picture from words."""
+
+    prompt: Text = Field(description="What the picture shows.")
+
+
+class SourceRequest(Frozen):
+    """One ingredient of a blend: a text or a picture."""
+
+    text: Text | None = Field(None, description="Words.")
+    picture: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="The `url` of a picture that this service painted."
+    )
+    data: str | None = Field(
+        None,
+        validation_alias=AliasChoices("data", "url"),
+        description="A PNG, JPEG or WebP picture in base64 or as a `data:` URL.",
+    )
+    weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
+        1.0, description="Share in the mix; weights are normalised."
+    )
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum(value is not None for value in (self.text, self.picture, self.data)) != 1:
+            raise ValueError("give exactly one of text, picture, data (or url)")
+        return self
+
+
+class BlendRequest(Wishes):
+    """A picture mixed from pictures and words."""
+
+    sources: Annotated[list[SourceRequest], Field(min_length=1, max_length=8)] = Field(
+        description="The ingredients."
+    )
+    prompt: Text | None = Field(None, description="One more text, with weight 1.")
+    strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="How far to leave the pictures; by default 0.4 + 0.5 * share of words."
+    )
+
+
+class Ingredient(Frozen):
+    """A source as the worker needs it: a text or the place of a stored picture."""
+
+    weight: float
+    text: str | None = None
+    picture: str | None = None
+
+
+class Drawing(Frozen):
+    """One request with every default filled in: a picture depends on this and nothing else."""
+
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    seed: int
+    count: int
+    scheduler: Scheduler | None = None
+    ingredients: tuple[Ingredient, ...] = ()
+    strength: float = 1.0
+
+    @property
+    def seeds(self) -> list[int]:
+        """Return each picture's seed."""
+        return [(self.seed + n) % SEEDS for n in range(self.count)]
+
+    @property
+    def first_step(self) -> int:
+        """Return the step to begin with: 0 from noise, later when pictures are mixed in."""
+        return self.steps - max(1, round(self.steps * self.strength))
+
+
+class Card(Frozen):
+    """What the worker's model does by itself; the worker publishes it, the API fills gaps with it."""
+
+    model: str
+    revision: str
+    backend: str
+    steps: int
+    guidance: float
+    negative_prompt: str
+    width: int
+    height: int
+    painted_side: int | None = None  # such a model paints one size, enlarged to what was asked
+
+    def painted(self, drawing: Drawing) -> tuple[int, int]:
+        """Return the width and height at which the model works."""
+        if self.painted_side:
+            return self.painted_side, self.painted_side
+        return drawing.width, drawing.height
+
+    def pixel_steps(self, drawing: Drawing) -> int:
+        """Return the cost of a drawing: pixels times steps, over all its pictures."""
+        width, height = self.painted(drawing)
+        return width * height * (drawing.steps - drawing.first_step) * drawing.count
+
+    def batch_key(self, drawing: Drawing) -> str:
+        """Return what drawings must share to be painted at once."""
+        width, height = self.painted(drawing)
+        sampler = drawing.scheduler or "own"
+        return f"{self.model}/{width}x{height}/{drawing.first_step}-{drawing.steps}/{sampler}"
+
+
+class StoredPicture(Frozen):
+    """A painted picture in the storage."""
+
+    path: str
+    seed: int
+    width: int
+    height: int
+    sha256: str
+
+
+class Progress(Frozen):
+    """Denoising steps done, of all."""
+
+    step: int
+    steps: int
+
+
+class Job(Frozen):
+    """A drawing on its way; `generation` counts the workers that have taken it."""
+
+    id: str
+    tenant: str
+    drawing: Drawing
+    status: Status
+    generation: int = 0
+    queued_seconds: float = 0.0
+    step: int = 0
+    steps: int = 0
+    pictures: tuple[StoredPicture, ...] = ()
+    error: str | None = None
+    position: int | None = None
+    eta_seconds: float | None = None
+
+
+class PictureView(Frozen):
+    """A finished picture."""
+
+    url: str
+    seed: int
+    width: int
+    height: int
+    sha256: str
+
+
+class JobView(Frozen):
+    """A job as its tenant sees it."""
+
+    id: str
+    status: Status
+    position: int | None = Field(description="1 is next; null when it no longer waits.")
+    eta_seconds: float | None = Field(description="Estimated time until the pictures are there.")
+    progress: Progress
+    pictures: list[PictureView]
+    error: str | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return what the API shows of a job."""
+        views = [
+            PictureView(
+                url=f"/v1/images/{job.id}/pictures/{n}", **picture.model_dump(exclude={"path"})
+            )
+            for n, picture in enumerate(job.pictures)
+        ]
+        return cls(
+            id=job.id,
+            status=job.status,
+            position=job.position,
+            eta_seconds=job.eta_seconds,
+            progress=Progress(step=job.step, steps=job.steps or job.drawing.steps),
+            pictures=views,
+            error=job.error,
+        )
+
+
+def digest(request: Wishes) -> str:
+    """Return what tells two requests under one idempotency key apart."""
+    content = f"{type(request).__name__} {request.model_dump_json()}"
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+EventKind = Literal["waiting", "painting", "progress", "done", "failed", "cancelled"]
+
+
+class Event(Frozen):
+    """One entry of a job's event stream."""
+
+    id: str
+    kind: EventKind
+    data: dict[str, Any]
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether it is the last one."""
+        return self.kind in ("done", "failed", "cancelled")

@@ -1,0 +1,80 @@
+"""Pictures in a folder or a bucket, apart by tenant.
+
+A job's files lie under `tenant=TENANT/ID/`: sources under `sources/`, what a worker painted under
+its `GENERATION/`. Nothing here is visible until the queue's finish names it.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import ObjectStore, from_url
+
+from kit.errors import NotFound, NotReady
+from services.imagegen.schemas import Job
+
+T = TypeVar("T")
+AWAY = "The picture storage cannot be reached. Try again soon."
+
+
+class Storage:
+    """A place for pictures. Raises NotReady when it is away, NotFound for what is not there."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def at(cls, location: str) -> "Storage":
+        """Open a folder or an `s3://`, `gs://`, `az://` or `file://` URL; blocking."""
+        url = location if "://" in location else Path(location).resolve().as_uri()
+        if url.startswith("file:"):
+            return cls(from_url(url, mkdir=True, automatic_cleanup=True))
+        return cls(from_url(url))
+
+    async def put(self, path: str, content: bytes) -> None:
+        """Write a picture."""
+        await _reached(partial(obstore.put_async, self._store, path, content))
+
+    async def get(self, path: str) -> bytes:
+        """Return a picture's bytes."""
+        found = await _reached(partial(obstore.get_async, self._store, path))
+        return bytes(await _reached(found.bytes_async))
+
+    async def delete_job(self, tenant: str, job_id: str) -> None:
+        """Delete all files of a job."""
+        listing = obstore.list(self._store, prefix=_folder(tenant, job_id))
+        paths = [entry["path"] for entry in await _reached(listing.collect_async)]
+        for path in paths:
+            await _reached(partial(obstore.delete_async, self._store, path))
+
+    async def check(self) -> None:
+        """Raise NotReady when the storage cannot be listed."""
+        listing = obstore.list(self._store, prefix="tenant=none/", chunk_size=1)
+        await _reached(listing.collect_async)
+
+
+def painted_path(job: Job, number: int) -> str:
+    """Return where a worker puts a picture that it painted."""
+    return f"{_folder(job.tenant, job.id)}{job.generation}/{number}.png"
+
+
+def source_path(tenant: str, job_id: str, number: int) -> str:
+    """Return where a picture lies that a blend starts from."""
+    return f"{_folder(tenant, job_id)}sources/{number}.png"
+
+
+def _folder(tenant: str, job_id: str) -> str:
+    # `tenant=` keeps the tenants "." and ".." from being path steps.
+    return f"tenant={tenant}/{job_id}/"
+
+
+async def _reached(call: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await call()
+    except FileNotFoundError:
+        raise NotFound("The picture has expired.") from None
+    except (BaseError, OSError) as error:
+        raise NotReady(AWAY) from error

@@ -1,0 +1,76 @@
+"""The worker: one process that owns one device and paints what the queue holds.
+
+Run it with `python -m services.imagegen.worker`. It serves its own probes and metrics. On SIGTERM
+it stops after the present step and hands its jobs back.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import kit.serve
+from kit.app import Resources, build_app
+from kit.models import resolve
+from kit.settings import load
+from services.imagegen.housekeeping import sweep_forever
+from services.imagegen.metrics import WorkerMetrics
+from services.imagegen.painters import Painter
+from services.imagegen.queue import Jobs, connect
+from services.imagegen.queue.connection import warn_if_lossy
+from services.imagegen.settings import WorkerSettings
+from services.imagegen.storage import Storage
+from services.imagegen.studio import Studio
+
+
+def create_app(settings: WorkerSettings | None = None, painter: Painter | None = None) -> FastAPI:
+    """Build the worker with its probes; tests pass settings and a fake painter."""
+    settings = settings or load(WorkerSettings)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncGenerator[Resources]:
+        storage = await asyncio.to_thread(Storage.at, settings.storage_url)
+        ours = await asyncio.to_thread(_load, settings) if painter is None else painter
+        metrics = WorkerMetrics(app.state.metrics)
+        metrics.describe(ours.card)
+        async with connect(settings.redis_url) as client:
+            jobs = Jobs(client, settings)
+            studio = Studio(jobs, storage, ours, metrics, settings)
+            await studio.warm_up()
+            await warn_if_lossy(client)
+            app.state.health.checks |= {"redis": jobs.ping, "storage": storage.check}
+            app.state.health.info["model"] = ours.card.model_dump()
+            # A task that fails takes the group down, and the process with it: leases recover the jobs.
+            async with asyncio.TaskGroup() as tasks:
+                helpers = (
+                    studio.listen(),
+                    studio.report_forever(),
+                    sweep_forever(jobs, storage, settings.lease_seconds / 3),
+                )
+                running = [tasks.create_task(helper) for helper in helpers]
+                working = tasks.create_task(studio.work())
+                yield {"studio": studio}
+                studio.stop()
+                await working
+                for task in running:
+                    task.cancel()
+            await studio.sign_off()
+
+    return build_app("worker", description=__doc__ or "", settings=settings, routers=(), life=life)
+
+
+def _load(settings: WorkerSettings) -> Painter:
+    # torch takes seconds to import: only a process that paints pays for it.
+    from services.imagegen.painters import sdxl
+
+    return sdxl.load(
+        resolve(settings.model, settings.models_dir),
+        device=settings.device,
+        threads=settings.threads,
+        batch_pictures=settings.batch_pictures,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(kit.serve.main("services.imagegen.worker"))
