@@ -51,7 +51,8 @@ class MergedDocument:
         """Look again until cancelled."""
         while True:
             is_complete = await self.refresh()
-            await asyncio.sleep(self._refresh_seconds if is_complete else RETRY_SECONDS)
+            soon = min(RETRY_SECONDS, self._refresh_seconds)
+            await asyncio.sleep(self._refresh_seconds if is_complete else soon)
 
 
 async def _fetched(service: ServiceClient) -> Document | None:

@@ -50,7 +50,7 @@ async def assist(
     tenant: Tenant,
     accept: Annotated[str, Header(description=f"`{MEDIA_TYPE}` streams the progress")] = "",
     prefer: Annotated[str, Header(description="`wait=N` waits up to N s for a picture")] = "",
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,200}$")] = None,
 ) -> Response:
     """Route the text to the right service and return its answer.
 

@@ -8,7 +8,7 @@ Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
 Language = Literal["en", "es", "ru"]
 
 MAX_PICTURES = 8
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 
 
@@ -63,7 +63,7 @@ class AssistRequest(Closed):
     """Pictures that the wish is about."""
     collection: Name | None = None
     """Collection of the knowledge base to ask."""
-    conversation_id: Name | None = None
+    conversation_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """Conversation with the knowledge base to go on with."""
     also: Annotated[list[Intent], Field(max_length=7)] = []
     """What else to do with the same text, side by side; a failure there fails nothing else."""

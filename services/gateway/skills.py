@@ -227,7 +227,7 @@ async def _finished(imagegen: ServiceClient, location: str, asked: Asked) -> Job
             if not stream.is_success:
                 raise UpstreamFailed(f"The job's events answered {stream.status_code}.")
             async for event in received(stream.aiter_lines()):
-                headers["Last-Event-ID"] = event.id
+                headers |= {"Last-Event-ID": event.id} if event.id else {}
                 await asked.emit("preview" if event.name == "preview" else "progress", event.data)
         job: Job = await imagegen.call("GET", location, headers=asked.headers)
         if job["status"] in OVER:

@@ -76,7 +76,7 @@ class Scripted:
 
 
 def gateway(
-    router: Any = None, services: Mapping[str, ASGIApp] | None = None, **settings: Any
+    router: Any = None, services: Mapping[str, FastAPI] | None = None, **settings: Any
 ) -> FastAPI:
     """Build a gateway before fake services; a service that is not given cannot be reached."""
     return create_app(
@@ -86,7 +86,7 @@ def gateway(
 
 @asynccontextmanager
 async def served(
-    router: Any = None, services: Mapping[str, ASGIApp] | None = None, **settings: Any
+    router: Any = None, services: Mapping[str, FastAPI] | None = None, **settings: Any
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """Yield a client of such a gateway."""
     async with serve(gateway(router, services, **settings)) as client:

@@ -43,7 +43,7 @@ def events(*said: tuple[str, Any]) -> StreamingResponse:
     return StreamingResponse(iter([": hello\n\n", text]), media_type="text/event-stream")
 
 
-def painter(job: Mapping[str, Any] = DONE, **answers: Any) -> Scripted:
+def painter(job: Mapping[str, Any] = DONE, answers: Mapping[str, Any] | None = None) -> Scripted:
     """Return a picture service whose job ends as `job`."""
     return Scripted(
         {
@@ -54,7 +54,7 @@ def painter(job: Mapping[str, Any] = DONE, **answers: Any) -> Scripted:
                 ("step", {"step": 1, "steps": 2}), ("preview", {"data": "aGk="})
             ),
             f"DELETE {JOB}": dict(job),
-            **answers,
+            **(answers or {}),
         }
     )
 
@@ -174,7 +174,7 @@ async def test_a_caller_who_waits_gets_the_picture():
 
 async def test_events_that_break_off_are_taken_up_where_they_ended():
     looks = iter([WAITING, DONE])
-    imagegen = painter(**{f"GET {JOB}": lambda: next(looks)})
+    imagegen = painter(answers={f"GET {JOB}": lambda: next(looks)})
     answer = await assist(DRAWS, {"imagegen": imagegen.app}, {"Prefer": "wait=20"})
     assert answer.status_code == 200
     resumed = [headers.get("last-event-id") for headers in imagegen.headers]
@@ -191,7 +191,7 @@ async def test_when_the_wait_runs_out_the_job_is_handed_over():
 
 
 async def test_a_job_is_handed_over_although_its_events_cannot_be_followed():
-    imagegen = painter(**{f"GET {JOB}/events": lambda: JSONResponse({}, 503)})
+    imagegen = painter(answers={f"GET {JOB}/events": lambda: JSONResponse({}, 503)})
     answer = await assist(DRAWS, {"imagegen": imagegen.app}, {"Prefer": "wait=20"})
     assert (answer.status_code, answer.json()["output"]) == (202, WAITING)
 
@@ -322,6 +322,15 @@ async def test_the_caller_may_name_the_intent_and_the_text_is_read_for_it():
     assert classifier.calls == [("POST", "/v1/classify", {"texts": ["I won!"]})]
 
 
+async def test_an_idempotency_key_that_no_header_can_carry_is_refused():
+    key = "ключ".encode()
+    async with served(DRAWS, {"imagegen": painter().app}) as client:
+        answer = await client.post(
+            "/v1/assist", json={"text": "a circle"}, headers=[(b"Idempotency-Key", key)]
+        )
+    assert answer.status_code == 422
+
+
 async def test_further_branches_run_beside_and_report_for_themselves():
     services = {name: Scripted(ANSWERS[name]).app for name in ("rag", "classifier")}
     answer = await assist(
@@ -407,7 +416,7 @@ async def test_hanging_up_cancels_a_picture_unless_the_caller_can_come_back_for_
         finally:
             left.set()
 
-    imagegen = painter(**{f"GET {JOB}/events": lambda: StreamingResponse(painting())})
+    imagegen = painter(answers={f"GET {JOB}/events": lambda: StreamingResponse(painting())})
     async with (
         listening(imagegen.app) as painter_url,
         listening(create_app(Settings(imagegen_url=painter_url), DRAWS)) as url,
