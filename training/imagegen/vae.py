@@ -1,0 +1,133 @@
+"""Train the autoencoder on drawn scenes: python -m training.imagegen.vae --out DIR [--tiny].
+
+Writes DIR/vae (diffusers format, with the measured scaling factor) and DIR/vae.json.
+"""
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from training.imagegen.networks import SHIPPED, TINY, build_vae
+from training.imagegen.scenes import draw, sample_scene
+
+SEED = 20261121
+BATCH = 12
+LEARNING_RATE = 2e-3
+KL_WEIGHT = 1e-5
+EMA = 0.998
+CHECKPOINT_EVERY = 250
+
+
+def pixels(pictures: NDArray[np.uint8]) -> Tensor:
+    """Turn RGB bytes (n, 64, 64, 3) into a float tensor (n, 3, 64, 64) from -1 to 1."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def sample_pictures(dice: random.Random, count: int) -> Tensor:
+    """Draw fresh scenes; three-counts, objects and pairs are the hard ones for the decoder."""
+    kinds = dice.choices(["single", "pair", "count", "object"], weights=[2, 2, 3, 3], k=count)
+    return pixels(np.stack([draw(sample_scene(dice, kind)) for kind in kinds]))
+
+
+def edges(pictures: Tensor) -> Tensor:
+    """Return the differences between neighbouring pixels, both ways, flattened."""
+    across = pictures[..., :, 1:] - pictures[..., :, :-1]
+    down = pictures[..., 1:, :] - pictures[..., :-1, :]
+    return torch.cat([across.flatten(1), down.flatten(1)], dim=1)
+
+
+def loss_of(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
+    """Compare pictures with their round trip, in colour and in edges, plus a small KL term."""
+    code = vae.encode(pictures).latent_dist
+    back: Tensor = vae.decode(code.sample()).sample
+    colour = functional.mse_loss(back, pictures) + 0.2 * functional.l1_loss(back, pictures)
+    outline = functional.mse_loss(edges(back), edges(pictures))
+    spread: Tensor = code.kl().mean()
+    return colour + 0.5 * outline + KL_WEIGHT * spread
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
+    """Measure the round trip in decibels."""
+    back = vae.decode(vae.encode(pictures).latent_dist.mode()).sample.clamp(-1, 1)
+    return float(-10 * torch.log10(functional.mse_loss(back, pictures) / 4))
+
+
+def train(vae: AutoencoderKL, steps: int, out: Path) -> AutoencoderKL:
+    """Train with a cosine schedule and return the averaged weights."""
+    dice = random.Random(SEED)
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.05
+    )
+    vae = vae.to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        vae,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA),  # type: ignore[no-untyped-call]
+    )
+    for step in range(1, steps + 1):
+        pictures = sample_pictures(dice, BATCH).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_of(vae, pictures)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        average.update_parameters(vae)
+        if step % CHECKPOINT_EVERY == 0 or step == steps:
+            report(average.module, step, loss.item(), out)
+    return average.module
+
+
+def report(vae: AutoencoderKL, step: int, loss: float, out: Path) -> None:
+    """Save a checkpoint and print how good it is."""
+    score = psnr(vae, sample_pictures(random.Random(1), 64))
+    vae.save_pretrained(out / "vae")
+    print(
+        f"step {step} loss {loss:.4f} psnr {score:.2f} cpu {time.process_time():.0f}s", flush=True
+    )
+
+
+@torch.no_grad()
+def set_scale(vae: AutoencoderKL) -> float:
+    """Record the factor that brings latents to unit variance and return it."""
+    pictures = sample_pictures(random.Random(2), 128)
+    factor = 1 / float(vae.encode(pictures).latent_dist.mode().std())
+    vae.register_to_config(scaling_factor=factor)
+    return factor
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, measure and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--tiny", action="store_true")
+    args = parser.parse_args(arguments)
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
+    vae = build_vae(TINY if args.tiny else SHIPPED)
+    vae = train(vae, 4 if args.tiny else args.steps, args.out)
+    factor = set_scale(vae)
+    vae.save_pretrained(args.out / "vae")
+    found = {
+        "steps": 4 if args.tiny else args.steps,
+        "psnr_db": psnr(vae, sample_pictures(random.Random(3), 256)),
+        "scaling_factor": factor,
+        "cpu_seconds": time.process_time(),
+    }
+    (args.out / "vae.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
