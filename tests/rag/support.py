@@ -66,10 +66,11 @@ async def rag(
     answers: dict[str, str] | None = None,
     asked: list[dict[str, Any]] | None = None,
     embedder: HashEmbedder | None = None,
+    qa: str = "http://qa",
     **settings: Any,
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """Run the service for one tenant."""
-    known = Settings(database_url=SecretStr(database_url), qa_url="http://qa", **settings)
+    known = Settings(database_url=SecretStr(database_url), qa_url=qa, **settings)
     network = Network({"qa": fake_qa(answers or {}, asked)})
     app = create_app(known, embedder or HashEmbedder(), network)
     async with serve(app) as client:
