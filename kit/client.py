@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import anyio
+import httpcore2  # noqa: F401 - httpx2 would import it at its first use, on the event loop
 import httpx2
 from pydantic import SecretStr
 
@@ -48,7 +49,9 @@ class ServiceClient:
             headers["X-Internal-Token"] = token.get_secret_value()
         # Retrying a refused connection is safe: nothing was sent.
         transport = transport or httpx2.AsyncHTTPTransport(
-            retries=1, limits=httpx2.Limits(max_connections=256, max_keepalive_connections=64)
+            verify=base_url.startswith("https:"),  # loading certificates that nobody needs takes 30 ms
+            retries=1,
+            limits=httpx2.Limits(max_connections=256, max_keepalive_connections=64),
         )
         self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, transport=transport)
 
