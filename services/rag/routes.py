@@ -50,11 +50,20 @@ MemoryDep = Annotated[Memory, from_lifespan("memory")]
 Name = Annotated[str, Path(pattern=NAME, description="The collection's name.")]
 DocumentId = Annotated[str, Path(pattern=DOCUMENT_ID)]
 ConversationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+
+
+def _documents_schema() -> dict[str, Any]:
+    """Return the body's schema in one piece: a reference would point out of its document."""
+    schema = NewDocuments.model_json_schema()
+    schema["properties"]["documents"]["items"] = schema.pop("$defs")["NewDocument"]
+    return schema
+
+
 UPLOAD: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": NewDocuments.model_json_schema()},
+            "application/json": {"schema": _documents_schema()},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
