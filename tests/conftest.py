@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import structlog
 
 from local import redis
+from services.rag.postgres import Postgres
 from tests.running import RunningStack, whole_stack
 
 
@@ -29,6 +31,24 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("redis")
     with redis.on_socket(folder) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def short_dir() -> Iterator[Path]:
+    """Return a folder that any user may enter and whose name leaves room for a socket's."""
+    with tempfile.TemporaryDirectory(prefix="rag-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # as root, the server runs as nobody
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def database_url(short_dir: Path) -> Iterator[str]:
+    """Run one real Postgres for the whole session."""
+    server = Postgres(short_dir / "shared")
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from kit.errors import ServiceError
 
 RETRY_SECONDS = 3.0  # while a document is missing, look more often
 HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+NOT_IN_3_1 = "itemSchema"  # of OpenAPI 3.2; FastAPI writes it for event streams all the same
 
 Document = dict[str, Any]
 
@@ -100,7 +101,7 @@ def _renamed(document: Document, service: str) -> Document:
         if isinstance(node, list):
             return [walk(entry) for entry in node]
         if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
+            return {key: walk(value) for key, value in node.items() if key != NOT_IN_3_1}
         if isinstance(node, str) and node.startswith("#/components/"):
             head, _, name = node.rpartition("/")
             return f"{head}/{prefix}{name}"
