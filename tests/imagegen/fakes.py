@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from PIL import Image
@@ -37,11 +38,14 @@ class PlainPainter:
         self.step_seconds = step_seconds
         self.before_step = before_step
         self.batches: list[list[Drawing]] = []
+        self.last_steps: list[int] = []
+        self.sources: list[dict[str, Image.Image]] = []
 
     def paint(
         self, drawings: Sequence[Drawing], sources: dict[str, Image.Image], on_step: OnStep
     ) -> list[list[Image.Image]]:
         self.batches.append(list(drawings))
+        self.sources.append(sources)
         unwanted: set[int] = set()
         steps = max(drawing.steps for drawing in drawings)
         for step in range(1, steps + 1):
@@ -50,12 +54,28 @@ class PlainPainter:
             unwanted |= set(on_step(step, steps))
             if len(unwanted) == len(drawings):
                 break
+        self.last_steps.append(step)
         return [[] if n in unwanted else _plain(drawing) for n, drawing in enumerate(drawings)]
 
 
 def _plain(drawing: Drawing) -> list[Image.Image]:
     colours = [hashlib.sha256(f"{drawing.prompt}{s}".encode()).digest()[:3] for s in drawing.seeds]
     return [Image.new("RGB", (drawing.width, drawing.height), tuple(c)) for c in colours]
+
+
+def drawing(prompt: str = "a circle", **changes: Any) -> Drawing:
+    """Return a small drawing."""
+    plain = Drawing(
+        prompt=prompt,
+        negative_prompt="",
+        width=64,
+        height=64,
+        steps=4,
+        guidance=4.0,
+        seed=1,
+        count=1,
+    )
+    return plain.model_copy(update=changes)
 
 
 def settings_for(redis_url: str, folder: Path, **changes: object) -> Settings:
@@ -83,13 +103,15 @@ async def studio(
         yield client
 
 
-async def finished(client: httpx2.AsyncClient, where: str, tenant: str = "default") -> dict:
+async def finished(
+    client: httpx2.AsyncClient, where: str, tenant: str = "default"
+) -> dict[str, Any]:
     """Wait for a job's end and return it."""
 
-    async def final() -> dict | None:
+    async def final() -> dict[str, Any] | None:
         answer = await client.get(where, headers={"X-Tenant": tenant})
         assert answer.status_code == 200, answer.text
-        job: dict = answer.json()
+        job: dict[str, Any] = answer.json()
         return job if job["status"] in ("done", "failed", "cancelled") else None
 
     return await until(final)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 
-import pytest
 from PIL import Image
 
 from services.imagegen.settings import Settings

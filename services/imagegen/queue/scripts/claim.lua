@@ -6,7 +6,7 @@ local taken = {}
 
 local function take(id)
   local deadline = call('ZSCORE', key('deadlines'), id)
-  if deadline and tonumber(deadline) < now then
+  if deadline and tonumber(deadline) <= now then
     expire(id)
     return false
   end

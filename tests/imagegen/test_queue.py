@@ -1,0 +1,300 @@
+"""The promises of the queue, against a real Redis."""
+
+import uuid
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from kit.errors import Conflict, NotFound, Overloaded
+from services.imagegen.queue import Jobs
+from services.imagegen.schemas import Job, Status, StoredPicture
+from services.imagegen.settings import Settings
+from tests.imagegen.fakes import CARD, drawing
+from tests.support import until
+
+PICTURE = StoredPicture(path="p/1/0.png", seed=1, width=64, height=64, sha256="00")
+RATE = 64.0 * 64 * 4  # one plain drawing per second
+
+
+async def submit(jobs: Jobs, tenant: str = "ann", **options: Any) -> str:
+    return await jobs.submit(
+        uuid.uuid4().hex, tenant, options.pop("drawing", drawing()), card=CARD, **options
+    )
+
+
+async def claim_one(jobs: Jobs) -> Job:
+    [job] = await jobs.claim(1)
+    return job
+
+
+def impatient(settings: Settings, jobs: Jobs, **changes: Any) -> Jobs:
+    return Jobs(jobs._redis, settings.model_copy(update=changes))
+
+
+async def test_a_job_is_claimed_once_and_its_result_becomes_visible(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    job = await claim_one(jobs)
+    assert (job.id, job.generation, job.drawing) == (job_id, 1, drawing())
+    assert await jobs.claim(1) == []
+    assert (await jobs.look(job_id, "ann")).pictures == ()
+    assert await jobs.finish(job, [PICTURE])
+    seen = await jobs.look(job_id, "ann")
+    assert (seen.status, seen.pictures) == (Status.DONE, (PICTURE,))
+
+
+async def test_a_second_finish_is_refused(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    job = await claim_one(jobs)
+    assert await jobs.finish(job, [PICTURE])
+    other = PICTURE.model_copy(update={"path": "other"})
+    assert not await jobs.finish(job, [other])
+    assert not await jobs.fail(job, "too late")
+    assert (await jobs.look(job_id, "ann")).pictures == (PICTURE,)
+
+
+async def test_a_stale_generation_is_refused_everything(settings: Settings, jobs: Jobs) -> None:
+    await submit(jobs)
+    hasty = impatient(settings, jobs, lease_seconds=0.0)
+    stale = await claim_one(hasty)
+    await hasty.sweep()
+    fresh = await claim_one(jobs)
+    assert fresh.generation == 2
+    assert await jobs.renew([stale], 1, 4) == set()
+    assert not await jobs.release(stale)
+    assert not await jobs.fail(stale, "stale")
+    assert not await jobs.finish(stale, [PICTURE])
+    assert await jobs.renew([fresh], 1, 4) == {fresh.id}
+    assert await jobs.finish(fresh, [PICTURE])
+
+
+async def test_a_renewed_lease_is_not_swept(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    await jobs.renew([await claim_one(jobs)], 2, 4)
+    await jobs.sweep()
+    seen = await jobs.look(job_id, "ann")
+    assert (seen.status, seen.step, seen.steps) == (Status.PAINTING, 2, 4)
+
+
+async def test_leases_are_not_swept_right_after_redis_started(
+    settings: Settings, jobs: Jobs
+) -> None:
+    job_id = await submit(jobs)
+    await claim_one(impatient(settings, jobs, lease_seconds=0.0))
+    await impatient(settings, jobs, lease_seconds=1e6).sweep()
+    assert (await jobs.look(job_id, "ann")).status is Status.PAINTING
+
+
+async def test_a_job_that_costs_three_workers_is_given_up(settings: Settings, jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    hasty = impatient(settings, jobs, lease_seconds=0.0)
+    for _ in range(3):
+        await claim_one(hasty)
+        await hasty.sweep()
+    seen = await jobs.look(job_id, "ann")
+    assert seen.status is Status.FAILED
+    assert seen.error == (
+        "Given up after 3 attempts: each time the worker was lost while painting."
+    )
+    assert (await jobs.totals()).jobs["dead"] == 1
+    assert await jobs.claim(1) == []
+
+
+async def test_handing_a_job_back_is_not_charged(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    later = await submit(jobs)
+    for _ in range(5):
+        job = await claim_one(jobs)
+        assert job.id == job_id, f"it lost its place to {later}"
+        assert await jobs.release(job)
+
+
+async def test_the_same_key_gives_the_same_job(jobs: Jobs) -> None:
+    first = await submit(jobs, idempotency=("key", "digest"))
+    assert await submit(jobs, idempotency=("key", "digest")) == first
+    with pytest.raises(Conflict):
+        await submit(jobs, idempotency=("key", "other request"))
+    assert await submit(jobs, "bob", idempotency=("key", "digest")) != first
+    await jobs.finish(await claim_one(jobs), [PICTURE])
+    assert await submit(jobs, idempotency=("key", "digest")) == first
+
+
+async def test_repeating_a_submission_whose_answer_was_lost_adds_nothing(jobs: Jobs) -> None:
+    job_id = uuid.uuid4().hex
+    for _ in range(2):
+        await jobs.submit(job_id, "ann", drawing(), card=CARD)
+    assert (await jobs.totals()).jobs["waiting"] == 1
+
+
+async def test_only_the_owner_finds_a_job(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    for call in (jobs.look, jobs.cancel):
+        with pytest.raises(NotFound):
+            await call(job_id, "bob")
+    assert (await jobs.look(job_id, "ann")).status is Status.WAITING
+
+
+async def test_a_cancelled_waiting_job_is_never_claimed(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    assert (await jobs.cancel(job_id, "ann")).status is Status.CANCELLED
+    assert await jobs.claim(1) == []
+    assert (await jobs.cancel(job_id, "ann")).status is Status.CANCELLED
+
+
+async def test_a_cancelled_painted_job_never_becomes_visible(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    job = await claim_one(jobs)
+    await jobs.cancel(job_id, "ann")
+    assert await jobs.renew([job], 1, 4) == set()
+    assert not await jobs.finish(job, [PICTURE])
+    assert (await jobs.look(job_id, "ann")).status is Status.CANCELLED
+
+
+async def test_cancelling_a_finished_job_changes_nothing(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    await jobs.finish(await claim_one(jobs), [PICTURE])
+    assert (await jobs.cancel(job_id, "ann")).status is Status.DONE
+
+
+async def test_priority_orders_a_tenants_own_jobs(jobs: Jobs) -> None:
+    first = await submit(jobs)
+    urgent = await submit(jobs, priority=9)
+    second = await submit(jobs)
+    assert [(await claim_one(jobs)).id for _ in range(3)] == [urgent, first, second]
+
+
+async def test_a_batch_holds_only_what_can_be_painted_together(jobs: Jobs) -> None:
+    alike = {await submit(jobs, tenant) for tenant in ("ann", "bob", "cid")}
+    other = await submit(jobs, "dan", drawing=drawing(steps=8))
+    assert {job.id for job in await jobs.claim(4)} == alike
+    assert [job.id for job in await jobs.claim(4)] == [other]
+
+
+async def test_a_batch_never_exceeds_its_pictures(jobs: Jobs) -> None:
+    for _ in range(3):
+        await submit(jobs, drawing=drawing(count=2))
+    await submit(jobs, drawing=drawing(count=8))
+    sizes = [sum(job.drawing.count for job in await jobs.claim(4)) for _ in range(3)]
+    assert sizes == [4, 2, 8]
+
+
+async def test_position_and_eta_come_from_cost_and_rate(jobs: Jobs) -> None:
+    await jobs.report("test", CARD, RATE)
+    ids = [await submit(jobs) for _ in range(3)]
+    seen = [await jobs.look(job_id, "ann") for job_id in ids]
+    assert [job.position for job in seen] == [1, 2, 3]
+    assert [job.eta_seconds for job in seen] == [1.0, 2.0, 3.0]
+    await claim_one(jobs)
+    assert [(await jobs.look(job_id, "ann")).position for job_id in ids] == [None, 1, 2]
+
+
+async def test_a_full_queue_tells_when_to_come_back(settings: Settings, jobs: Jobs) -> None:
+    await jobs.report("test", CARD, RATE)
+    small = impatient(settings, jobs, max_backlog_seconds=2.0)
+    for _ in range(5):
+        await submit(jobs)
+    with pytest.raises(Overloaded) as refused:
+        await submit(small)
+    assert refused.value.retry_after_seconds == pytest.approx(3.0)
+    assert (await jobs.totals()).jobs["waiting"] == 5
+
+
+async def test_a_tenant_has_a_bound_of_its_own(settings: Settings, jobs: Jobs) -> None:
+    small = impatient(settings, jobs, max_waiting_per_tenant=2)
+    await submit(small)
+    await submit(small)
+    with pytest.raises(Overloaded):
+        await submit(small)
+    await submit(small, "bob")
+
+
+async def test_what_cannot_meet_its_deadline_is_refused(jobs: Jobs) -> None:
+    await jobs.report("test", CARD, RATE)
+    await submit(jobs)
+    await submit(jobs)
+    with pytest.raises(Overloaded) as refused:
+        await submit(jobs, deadline_seconds=2.5)
+    assert refused.value.retry_after_seconds == pytest.approx(0.5)
+    await submit(jobs, deadline_seconds=3.5)
+    # Fair sharing serves another tenant's first job earlier.
+    await submit(jobs, "bob", deadline_seconds=2.5)
+
+
+async def test_expired_work_is_never_started(jobs: Jobs) -> None:
+    late = await submit(jobs, deadline_seconds=1e-6)
+    good = await submit(jobs)
+    assert [job.id for job in await jobs.claim(4)] == [good]
+    assert "deadline" in str((await jobs.look(late, "ann")).error)
+
+
+async def test_an_expired_job_ends_without_any_worker(jobs: Jobs) -> None:
+    late = await submit(jobs, deadline_seconds=1e-6)
+    await jobs.sweep()
+    assert (await jobs.look(late, "ann")).status is Status.FAILED
+
+
+async def test_events_tell_the_whole_story_and_resume(jobs: Jobs) -> None:
+    job_id = await submit(jobs)
+    job = await claim_one(jobs)
+    for step in (1, 2):
+        await jobs.renew([job], step, 4)
+    await jobs.finish(job, [PICTURE])
+    story = await jobs.events(job_id, "0-0")
+    assert [event.kind for event in story] == [
+        *("waiting", "painting", "progress", "progress", "done")
+    ]
+    assert story[3].data == {"step": 2, "steps": 4}
+    assert await jobs.events(job_id, story[2].id) == story[3:]
+
+
+async def test_tenants_share_fairly_by_cost(jobs: Jobs) -> None:
+    for _ in range(300):
+        await submit(jobs, "big")
+    others = {f"tenant{n}" for n in range(30)}
+    for tenant in others:
+        await submit(jobs, tenant)
+    served = [(await claim_one(jobs)).tenant for _ in range(33)]
+    assert others <= set(served)
+
+
+async def test_a_tenant_with_costly_jobs_gets_fewer_of_them(jobs: Jobs) -> None:
+    for _ in range(40):
+        await submit(jobs, "cheap")
+        await submit(jobs, "costly", drawing=drawing(count=4))
+    served = [(await claim_one(jobs)).tenant for _ in range(25)]
+    assert served.count("costly") == 5
+
+
+async def test_an_idle_tenant_saves_up_no_credit(jobs: Jobs) -> None:
+    for _ in range(20):
+        await submit(jobs, "busy")
+    for _ in range(10):
+        await claim_one(jobs)
+    for _ in range(20):
+        await submit(jobs, "late")
+    served = [(await claim_one(jobs)).tenant for _ in range(10)]
+    assert served.count("late") == 5
+
+
+async def test_no_key_outlives_its_job(settings: Settings, jobs: Jobs, redis: Redis) -> None:
+    brief = impatient(settings, jobs, result_ttl_seconds=1, lease_seconds=0.0)
+    for number in range(4):
+        await submit(brief, f"tenant{number}", idempotency=(f"key{number}", "digest"))
+    cancelled, *_ = [await submit(brief, "ann") for _ in range(2)]
+    await brief.cancel(cancelled, "ann")
+    done, failed, *_ = await brief.claim(4)
+    await brief.finish(done, [PICTURE])
+    await brief.fail(failed, "bad luck")
+
+    async def ends() -> bool:
+        for expired in await brief.sweep():
+            await brief.forget(expired)
+        for job in await brief.claim(4):
+            await brief.finish(job, [PICTURE])
+        keys = {str(key).removeprefix("{imagegen}:") for key in await redis.keys()}
+        return keys <= {"totals", "seq", "clock", "spent", "workers", "rates", "model"}
+
+    await until(ends)
+    totals = await jobs.totals()
+    assert totals.backlog_pixel_steps == 0
+    assert (totals.jobs["waiting"], totals.jobs["painting"]) == (0, 0)
