@@ -42,8 +42,8 @@ class ZeroShotRequest(_Request):
     """1 to 100 different labels."""
     multi_label: Annotated[bool, Field(strict=True)] = False
     """Whether several labels, or none, may be right; each is then scored on its own."""
-    template: Annotated[str, StringConstraints(max_length=200)] = "This text is about {}."
-    """Sentence that a label is put into, in place of its `{}`."""
+    template: Annotated[str, StringConstraints(max_length=200)] = "{}"
+    """Sentence that a label is put into, in place of its `{}`; by default the label alone."""
 
 
 class Score(BaseModel):

@@ -29,7 +29,7 @@ async def answer(body: Question, reader: ReaderDep, batcher: BatcherDep) -> Answ
     """
     windows = await to_thread.run_sync(reader.windows, body.question, body.context)
     read = await batcher.submit_many(windows)
-    found, no_answer = model.answers(read, body.context, body.top_k)
+    found, no_answer = await to_thread.run_sync(model.answers, read, body.context, body.top_k)
     best = found[0][1] if found else 0.0
     answerable = bool(found) and (best > no_answer or not body.allow_no_answer)
     return Answers(

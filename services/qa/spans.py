@@ -87,11 +87,17 @@ def log_sum(scores: NDArray[np.float32]) -> float:
 
 
 def distinct(spans: Iterable[Span], context: str, count: int) -> list[Span]:
-    """Widen spans to whole words and return the best `count` that do not overlap."""
+    """Widen spans to whole words and return the best `count` that do not overlap.
+
+    Only chosen spans are widened, so a context that is one long word costs no more than another:
+    what does not overlap a range of whole words does not overlap it when widened either.
+    """
     chosen: list[Span] = []
     for span in sorted(spans, key=lambda span: -span.log_odds):
+        if any(span.start < other.end and other.start < span.end for other in chosen):
+            continue
         start, end = whole_words(context, span.start, span.end)
-        if start < end and all(end <= other.start or other.end <= start for other in chosen):
+        if start < end:
             chosen.append(Span(start, end, span.log_odds))
         if len(chosen) == count:
             break

@@ -150,6 +150,12 @@ def test_the_better_of_two_overlapping_passages_wins():
     assert [(span.start, span.end) for span in found] == [(0, 7), (8, 12)]
 
 
+def test_a_context_that_is_one_long_word_is_widened_once():
+    spans = [Span(at, at + 5, -at) for at in range(0, 200_000, 100)]
+    (found,) = distinct(spans, "x" * 200_000, 10)  # minutes, if each span were widened
+    assert (found.start, found.end) == (0, 200_000)
+
+
 def test_windows_that_say_no_do_not_drown_the_one_that_knows():
     sure = WindowSpans([Span(0, 3, 5.0)], 5.0)
     elsewhere = WindowSpans([Span(4, 7, -9.0)], -9.0)
