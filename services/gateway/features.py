@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections import Counter
+from itertools import pairwise
 from typing import Final
 
 # Longer messages keep their two ends, where people put the request; the middle is payload.
@@ -58,18 +58,16 @@ def frame(text: str) -> str:
     return f"{bare[:HEAD]} … {bare[-TAIL:]}"
 
 
-def ngrams(text: str) -> Counter[str]:
-    """Count character n-grams of 2 to 5, words, word pairs and opening words of the folded frame."""
+def ngrams(text: str) -> set[str]:
+    """Return the character n-grams of 2 to 5, words, word pairs and opening words of the folded frame."""
     folded = fold(frame(text))
     padded = f"^{folded}$"
-    counts: Counter[str] = Counter()
-    for size in (2, 3, 4, 5):
-        counts.update(padded[i : i + size] for i in range(len(padded) - size + 1))
+    found = {padded[i : i + size] for size in (2, 3, 4, 5) for i in range(len(padded) - size + 1)}
     words = WORD.findall(folded)
-    counts.update(f"|{word}|" for word in words)
-    counts.update(f"|{a} {b}|" for a, b in zip(words, words[1:], strict=False))
-    counts.update(f">{' '.join(words[:n])}|" for n in (1, 2, 3) if len(words) >= n)
-    return counts
+    found.update(f"|{word}|" for word in words)
+    found.update(f"|{a} {b}|" for a, b in pairwise(words))
+    found.update(f">{' '.join(words[:n])}|" for n in (1, 2, 3) if len(words) >= n)
+    return found
 
 
 def cues(text: str, *, has_context: bool = False, images: int = 0) -> list[int]:

@@ -15,6 +15,7 @@ from services.gateway.slots import slots_of
 
 UNCLEAR: Final = "unclear"
 OTHER: Final = "other"  # trained as an intent, answered as unclear
+FORMAT: Final = 2
 SHOWN: Final = 5
 MARKS: Final = "^$|> "
 
@@ -93,6 +94,7 @@ class Router:
     bias: Floats
     spanish: Floats = field(repr=False)  # (features,)
     spanish_bias: float
+    longest: float  # messages with more n-grams than this norm are not scaled down further
     temperature: float
     threshold: float
 
@@ -100,7 +102,7 @@ class Router:
     def load(cls, directory: Path) -> Self:
         """Read model.safetensors and config.json; raise ValueError when they do not fit this code."""
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        if config["format"] != 1 or tuple(config["cues"]) != CUES:
+        if config["format"] != FORMAT or tuple(config["cues"]) != CUES:
             raise ValueError(f"{directory} holds a router of another version: train it again.")
         tensors = load_file(directory / "model.safetensors")
         vocabulary = tensors["vocabulary"].tobytes().decode().split("\n")
@@ -114,6 +116,7 @@ class Router:
             bias=tensors["bias"],
             spanish=tensors["spanish"].astype(np.float32),
             spanish_bias=float(tensors["spanish_bias"][0]),
+            longest=config["longest"],
             temperature=config["temperature"],
             threshold=config["threshold"],
         )
@@ -138,12 +141,10 @@ class Router:
         )
 
     def _features(self, request: RouteRequest) -> Found:
-        counts = ngrams(request.text)
-        known = [(row, n) for gram, n in counts.items() if (row := self.rows.get(gram)) is not None]
-        rows = np.fromiter((row for row, _ in known), dtype=np.intp, count=len(known))
-        values = 1 + np.log(np.fromiter((n for _, n in known), dtype=np.float32, count=len(known)))
-        values *= self.idf[rows]
-        length = float(np.sqrt(values @ values))
+        known = [row for gram in ngrams(request.text) if (row := self.rows.get(gram)) is not None]
+        rows = np.sort(np.array(known, dtype=np.intp))  # sorted, for the same sums in every process
+        values = self.idf[rows]
+        length = min(float(np.sqrt(values @ values)), self.longest)
         found = cues(request.text, has_context=request.has_context, images=request.images)
         return Found(rows, values / max(length, 1e-9), found)
 

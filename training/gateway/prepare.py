@@ -19,7 +19,7 @@ from training.gateway.noise import dress, gibberish, roughen
 
 PHRASES = Path(__file__).parent / "phrases"
 LANGUAGES = ("en", "es", "ru")
-ROWS = {"train": 1200, "dev": 300}  # authored rows per language and intent
+ROWS = {"train": 1400, "dev": 350}  # authored rows per language and intent
 TINY_ROWS = {"train": 60, "dev": 30}
 # How many of the authored rows are repeated with a context (or pictures) beside them, of 100.
 WITH_CONTEXT = {"draw": 4, "blend": 2, "classify": 5, "answer": 15, "write": 12, "chat": 5, "other": 3}
@@ -59,7 +59,7 @@ def shaped(rows: list[Row], grammar: Grammar, rng: random.Random) -> Iterator[Ro
         if row.intent == "ask" and rng.random() < 0.3:
             yield replace(row, intent="answer", has_context=1)
         if row.intent == "answer" and rng.random() < 0.25:
-            question = rng.choice(grammar.lists["passage_question"])
+            question = grammar.expand("{passage_question}", rng)
             yield replace(row, has_context=1, text=roughen(question, row.language, rng))
         if row.intent == "blend" and rng.random() < 0.3:
             yield replace(row, images=rng.choice([1, 2, 2, 2, 3]))

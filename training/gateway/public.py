@@ -84,7 +84,7 @@ def fillers(data: Path, language: str) -> dict[str, list[str]]:
             passages.append(_window(row["context"], row["answers"][0]["answer_start"]))
             questions.append(row["question"])
     lists = {"passage": passages[:800], "passage_question": questions[:800]}
-    lists["plain_text"] = [p for p in passages if len(p) < 200][:60]
+    lists["plain_text"] = [p for p in passages if len(p) < 200][:100]
     if language == "en":
         prompts = [row[0] for row in _table(data / "intent" / "parti_prompts.tsv.gz")[1:]]
         lists["thing"] = [p for p in prompts if len(p) < 60][:100]

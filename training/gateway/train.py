@@ -25,14 +25,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from services.gateway.features import CUES, cues, ngrams
+from services.gateway.router import FORMAT
 from training.gateway.prepare import Row
 
 INTENTS = ("draw", "blend", "classify", "answer", "ask", "write", "chat", "other")
 FEATURES = 40_000  # with eight columns in fp16 the file stays below 1.5 MB
 MIN_ROWS = 3
-CUE_SCALE = 0.35  # a cue weighs as much as a common n-gram of a short message
-STRENGTH = 20.0  # inverse regularisation
-SEED = 7
+LONGEST = 25.0  # norm above which a message is not scaled down: a pasted text must not drown the request
+STRENGTH = 1.0  # inverse regularisation
 
 Array = NDArray[np.float64]
 
@@ -58,33 +58,50 @@ def read(path: Path) -> list[Row]:
         ]
 
 
-def matrix(rows: list[Row], vocabulary: list[str], idf: Array) -> csr_matrix:
-    """Return unit-length TF-IDF rows followed by the cue columns."""
-    counter = CountVectorizer(analyzer=lambda row: ngrams(row.text).elements(), vocabulary=vocabulary)
-    counts = counter.transform(rows).astype(np.float64)
-    counts.data = 1 + np.log(counts.data)
-    weighed = counts @ diags(idf)
-    lengths = np.sqrt(weighed.multiply(weighed).sum(axis=1)).A1
-    unit = diags(1 / np.maximum(lengths, 1e-9)) @ weighed
-    return hstack([unit, _cue_matrix(rows)], format="csr")
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows with all their n-grams, extracted once."""
+
+    rows: list[Row]
+    grams: csr_matrix  # (rows, vocabulary), 0 or 1
+    shapes: csr_matrix  # (rows, cues)
+    vocabulary: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, rows: list[Row]) -> "Table":
+        """Extract every n-gram that at least MIN_ROWS rows have."""
+        counter = CountVectorizer(analyzer=lambda row: ngrams(row.text), min_df=MIN_ROWS, dtype=np.float64)
+        grams = counter.fit_transform(rows)
+        return cls(rows, grams, _cue_matrix(rows), counter.get_feature_names_out())
+
+    def part(self, split: str) -> "Table":
+        """Return the rows of one split."""
+        at = [i for i, row in enumerate(self.rows) if row.split == split]
+        return Table([self.rows[i] for i in at], self.grams[at], self.shapes[at], self.vocabulary)
+
+    def with_grams(self, chosen: NDArray[np.int64]) -> "Table":
+        """Return the same rows with fewer n-grams."""
+        return Table(self.rows, self.grams[:, chosen], self.shapes, self.vocabulary[chosen])
+
+    def idf(self) -> Array:
+        """Return the smoothed inverse document frequencies."""
+        seen = np.asarray(self.grams.sum(axis=0)).ravel()
+        weights: Array = np.log((1 + len(self.rows)) / (1 + seen)) + 1
+        return weights
+
+    def features(self, idf: Array) -> csr_matrix:
+        """Return idf rows of length 1 (long messages: longer) followed by the cue columns."""
+        weighed = self.grams @ diags(idf)
+        lengths = np.sqrt(weighed.multiply(weighed).sum(axis=1)).A1
+        unit = diags(1 / np.clip(lengths, 1e-9, LONGEST)) @ weighed
+        return hstack([unit, self.shapes], format="csr")
 
 
 def _cue_matrix(rows: list[Row]) -> csr_matrix:
     found = [cues(r.text, has_context=bool(r.has_context), images=r.images) for r in rows]
     starts = np.cumsum([0, *map(len, found)])
-    values = np.full(starts[-1], CUE_SCALE)
     columns = np.array([c for row in found for c in row], dtype=np.int64)
-    return csr_matrix((values, columns, starts), shape=(len(rows), len(CUES)))
-
-
-def candidates(rows: list[Row]) -> tuple[list[str], Array]:
-    """Return every n-gram seen in at least MIN_ROWS rows, with its smoothed idf."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        seen.update(ngrams(row.text).keys())
-    kept = sorted(gram for gram, count in seen.items() if count >= MIN_ROWS)
-    document_counts = np.array([seen[gram] for gram in kept])
-    return kept, np.log((1 + len(rows)) / (1 + document_counts)) + 1
+    return csr_matrix((np.ones(starts[-1]), columns, starts), shape=(len(rows), len(CUES)))
 
 
 def balance(rows: list[Row]) -> Array:
@@ -118,26 +135,17 @@ def spanish_column(rows: list[Row], x: csr_matrix) -> tuple[Array, float]:
     return model.coef_[0], float(model.intercept_[0])
 
 
-def select(rows: list[Row], keep: int) -> tuple[list[str], Array]:
-    """Return the pruned vocabulary and its idf, from a first fit on all candidates."""
-    vocabulary, idf = candidates(rows)
-    x = matrix(rows, vocabulary, idf)
-    weights, _ = regress(x, [row.intent for row in rows], balance(rows))
-    chosen = prune(x, weights, keep)
-    return [vocabulary[i] for i in chosen], idf[chosen]
-
-
-def fit(rows: list[Row], vocabulary: list[str], idf: Array) -> Fitted:
-    """Fit intents and language over a given vocabulary."""
-    x = matrix(rows, vocabulary, idf)
-    weights, bias = regress(x, [row.intent for row in rows], balance(rows))
-    return Fitted(vocabulary, idf, weights, bias, *spanish_column(rows, x))
-
-
-def logits(model: Fitted, rows: list[Row]) -> Array:
-    """Return (rows, intents) before temperature."""
-    scores: Array = matrix(rows, model.vocabulary, model.idf) @ model.weights + model.bias
-    return scores
+def fit(table: Table, keep: int) -> tuple[Fitted, NDArray[np.int64]]:
+    """Choose the n-grams by a first fit on all of them, then fit intents and language on those kept."""
+    labels, weights = [row.intent for row in table.rows], balance(table.rows)
+    x = table.features(table.idf())
+    chosen = prune(x, regress(x, labels, weights)[0], keep)
+    small = table.with_grams(chosen)
+    idf = small.idf()
+    x = small.features(idf)
+    coefficients, bias = regress(x, labels, weights)
+    model = Fitted(list(small.vocabulary), idf, coefficients, bias, *spanish_column(table.rows, x))
+    return model, chosen
 
 
 def softmax(scores: Array) -> Array:
@@ -185,44 +193,54 @@ def save(model: Fitted, out: Path, heat: float, limit: float) -> None:
         "vocabulary": np.frombuffer("\n".join(model.vocabulary).encode(), dtype=np.uint8).copy(),
         "idf": model.idf.astype(np.float16),
         "weights": model.weights[:grams].astype(np.float16),
-        "cue_weights": (model.weights[grams:] * CUE_SCALE).astype(np.float32),
+        "cue_weights": model.weights[grams:].astype(np.float32),
         "bias": model.bias.astype(np.float32),
         "spanish": model.spanish.astype(np.float16),
         "spanish_bias": np.array([model.spanish_bias], dtype=np.float32),
     }
     # safetensors writes memory as it lies, so a transposed array would come back scrambled
     save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, out / "model.safetensors")
-    config = {"format": 1, "intents": INTENTS, "cues": CUES, "temperature": round(heat, 4), "threshold": limit}
+    config = {
+        "format": FORMAT,
+        "intents": INTENTS,
+        "cues": CUES,
+        "longest": LONGEST,
+        "temperature": round(heat, 4),
+        "threshold": limit,
+    }
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def calibrate(model: Fitted, rows: list[Row]) -> tuple[float, float, dict[str, Any]]:
+def calibrate(model: Fitted, dev: Table) -> tuple[float, float, dict[str, Any]]:
     """Return temperature, threshold and what was measured on the dev rows."""
-    right = np.array([INTENTS.index(row.intent) for row in rows])
-    weights = balance(rows)
-    scores = logits(model, rows)
+    right = np.array([INTENTS.index(row.intent) for row in dev.rows])
+    weights = balance(dev.rows)
+    scores = dev.features(model.idf) @ model.weights + model.bias
     heat = temperature(scores, right, weights)
     limit, reached = threshold(softmax(scores / heat), right, weights)
-    return heat, limit, {"rows": len(rows), "accuracy": round(reached, 4), "temperature": round(heat, 4), "threshold": limit}
+    return heat, limit, {"rows": len(right), "accuracy": round(reached, 4)}
 
 
 def main() -> None:
-    """Select, calibrate, refit and write."""
+    """Calibrate on dev, fit on everything and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true", help="a tenth of the features, for CI")
     options = parser.parse_args()
     started = time.process_time()
-    rows = read(options.corpus)
-    train = [row for row in rows if row.split == "train"]
-    dev = [row for row in rows if row.split == "dev"]
+    table = Table.of(read(options.corpus))
     keep = FEATURES // 10 if options.tiny else FEATURES
-    vocabulary, idf = select(train, keep)
-    heat, limit, measured = calibrate(fit(train, vocabulary, idf), dev)
-    print("dev", measured, flush=True)
-    save(fit(rows, *select(rows, keep)), options.out, heat, limit)
-    report = {"rows": len(rows), "features": keep, "dev": measured, "cpu_seconds": round(time.process_time() - started)}
+    model, chosen = fit(table.part("train"), keep)
+    heat, limit, measured = calibrate(model, table.part("dev").with_grams(chosen))
+    print("dev", measured, "temperature", heat, "threshold", limit, flush=True)
+    save(fit(table, keep)[0], options.out, heat, limit)
+    report = {
+        "rows": len(table.rows),
+        "features": keep,
+        "dev": measured,
+        "cpu_seconds": round(time.process_time() - started),
+    }
     path = options.out / "report.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(known | {"training": report}, indent=2) + "\n", encoding="utf-8")
