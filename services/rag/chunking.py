@@ -8,10 +8,10 @@ from dataclasses import dataclass
 WORD = re.compile(r"\w{1,30}|[^\w\s]{1,30}")
 BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
 # A sentence ends at its mark, closing quotes included, when something that may start one follows,
-# and at a line break before a heading, a list item or a table row. The quantifiers are possessive:
-# no input makes the search go back and forth.
+# and at a line break before a heading, a list item or a table row. The quantifiers are possessive
+# and a run of marks is looked at once: no input makes the search quadratic.
 SENTENCE_END = re.compile(
-    r"[.!?…]++[\"'»”’)\]]*+(?=\s++(?:[\"'«“„(\[¿¡—–-]++\s*+)?[^\W_a-zа-яё])"
+    r"(?<![.!?…])[.!?…]++[\"'»”’)\]]*+(?=\s++(?:[\"'«“„(\[¿¡—–-]++\s*+)?[^\W_a-zа-яё])"
     r"|\n(?=[^\S\n]*+(?:[-*•|#]|\d++[.)]\s))"
 )
 ABBREVIATIONS = """mr mrs ms dr prof st no vs etc fig al eg ie jr sr sra srta dra ud uds pág núm art av ej

