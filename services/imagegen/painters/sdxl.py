@@ -93,7 +93,8 @@ class SdxlPainter:
         padded = rows + rows[:1] * (self._batch - len(rows))
         scheduler = self._scheduler(drawing.scheduler)
         scheduler.set_timesteps(drawing.steps, device=self._device)
-        scheduler.set_begin_index(drawing.first_step)
+        if hasattr(scheduler, "set_begin_index"):  # DDIM goes by the timestep alone
+            scheduler.set_begin_index(drawing.first_step)
         generators = [torch.Generator("cpu").manual_seed(row.seed) for row in padded]
         takes = inspect.signature(scheduler.step).parameters
         extra = {"generator": generators} if "generator" in takes else {}
@@ -242,7 +243,7 @@ def load(model: LocalModel, *, device: str, threads: int, batch_pictures: int) -
     dtype = torch.float16 if on_gpu else torch.float32
     try:
         load_from: Any = StableDiffusionXLPipeline.from_pretrained
-        pipeline = load_from(model.path, torch_dtype=dtype)
+        pipeline = load_from(model.path, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{model.path} holds no SDXL pipeline: {error}") from error
     if getattr(pipeline.vae.config, "latents_mean", None) is not None:
