@@ -61,7 +61,7 @@ Bearer = Annotated[
 ]
 
 
-def _tenant(request: Request, credentials: Bearer) -> str:
+async def _tenant(request: Request, credentials: Bearer) -> str:
     keys: Keys = request.app.state.keys
     return keys.tenant(credentials.credentials if credentials else None)
 

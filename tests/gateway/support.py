@@ -97,7 +97,14 @@ async def served(
 async def listening(app: ASGIApp) -> AsyncGenerator[str]:
     """Serve the app on a real socket of this machine and yield its address."""
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
     )
     server.config.load()
     server.capture_signals = _nothing_captured  # type: ignore[method-assign] # the runner keeps its own
@@ -111,7 +118,7 @@ async def listening(app: ASGIApp) -> AsyncGenerator[str]:
     try:
         yield f"http://127.0.0.1:{await until(port)}"
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         await task
 
 
