@@ -55,6 +55,7 @@ def build_app(
         title=f"Switchboard {service}",
         description=description,
         version=VERSION,
+        responses=kit.errors.DOCUMENTED,
         lifespan=_in_background(life),
     )
     app.state.health, app.state.metrics, app.state.settings = health, metrics, settings
@@ -113,7 +114,7 @@ def from_lifespan(name: str) -> Any:
     Use it in a type: `JobsDep = Annotated[Jobs, from_lifespan("jobs")]`.
     """
 
-    def resource(request: Request) -> Any:
+    async def resource(request: Request) -> Any:  # FastAPI runs a plain function in a thread
         try:
             return request.app.state.resources[name]
         except KeyError:
@@ -174,7 +175,7 @@ class InternalTokenMiddleware:
         return secrets.compare_digest(given, self.token)
 
 
-def tenant(request: Request) -> str:
+async def tenant(request: Request) -> str:
     """Return the tenant that the gateway named, or `default` for a direct call."""
     name = request.headers.get("X-Tenant", "default")
     if not TENANT.fullmatch(name):

@@ -123,6 +123,29 @@ class DeadlineExceeded(ServiceError):
 
 
 Problem = dict[str, Any]
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem, as RFC 9457 has it.",
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail", "request_id"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                        "request_id": {"type": "string"},
+                        "errors": {"type": "array", "items": {"type": "object"}},
+                    },
+                }
+            }
+        },
+    }
+}
+"""What the API's document says about every answer that is not a success."""
+
 ErrorShape = Callable[[Problem], dict[str, Any]]
 """Turns a problem into a dialect's own error body."""
 

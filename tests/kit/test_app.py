@@ -52,6 +52,14 @@ async def test_a_dialects_path_answers_in_its_own_shape():
     assert list(answer.json()) == ["error"]
 
 
+async def test_the_api_document_says_how_errors_look():
+    async with serve(tiny.create_app()) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    responses = paths["/shout"]["post"]["responses"]
+    assert list(responses["default"]["content"]) == [PROBLEM]
+    assert "422" not in responses  # the framework's own error shape is never sent
+
+
 async def test_every_error_class_has_a_status_of_its_own():
     classes = set(ServiceError.__subclasses__())
     statuses = {error.status for error in classes}
