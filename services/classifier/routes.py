@@ -82,8 +82,10 @@ def _thresholds(body: ClassifyRequest, classifier: Classifier) -> list[float]:
 
 def _sentences(body: ZeroShotRequest) -> list[str]:
     """Put the labels into the template; plain replacement, because a format string can be misused."""
-    if body.template.count("{}") != 1:
-        raise Unprocessable("template must contain {} exactly once, where the label goes.")
+    if body.template.count("{}") != 1 or set("{}") & set(body.template.replace("{}", "")):
+        raise Unprocessable(
+            "template must contain {} once, where the label goes, and no other brace."
+        )
     if len(set(body.labels)) < len(body.labels):
         raise Unprocessable("labels must differ from each other.")
     return [body.template.replace("{}", label) for label in body.labels]

@@ -38,11 +38,16 @@ class ZeroShotRequest(_Request):
 
     texts: Texts
     """1 to 64 texts of up to 20,000 characters."""
-    labels: Annotated[list[LabelName], Field(min_length=1, max_length=MAX_LABELS)]
+    labels: Annotated[
+        list[LabelName],
+        Field(min_length=1, max_length=MAX_LABELS, json_schema_extra={"uniqueItems": True}),
+    ]
     """1 to 100 different labels."""
     multi_label: Annotated[bool, Field(strict=True)] = False
     """Whether several labels, or none, may be right; each is then scored on its own."""
-    template: Annotated[str, StringConstraints(max_length=200)] = "{}"
+    template: Annotated[
+        str, Field(max_length=200, json_schema_extra={"pattern": r"^[^{}]*\{\}[^{}]*$"})
+    ] = "{}"
     """Sentence that a label is put into, in place of its `{}`; by default the label alone."""
 
 

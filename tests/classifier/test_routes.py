@@ -179,6 +179,7 @@ BAD_ZERO_SHOT: dict[str, Any] = {
     "a label twice": X | {"labels": ["a", "a"]},
     "a template without a place": X | {"labels": ["a"], "template": "about"},
     "a template with two places": X | {"labels": ["a"], "template": "{} {}"},
+    "a template with a lone brace": X | {"labels": ["a"], "template": "{ {}"},
     "a template that reaches inside": X | {"labels": ["a"], "template": "{0.__class__}"},
     "multi_label as text": X | {"labels": ["a"], "multi_label": "yes"},
     "a blank text": {"texts": [" "], "labels": ["a"]},
