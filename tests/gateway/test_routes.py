@@ -200,3 +200,10 @@ def test_listening_beyond_this_machine_needs_keys(host: str):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_listening_on_this_machine_needs_none(host: str):
     assert Settings(host=host).host == host
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    monkeypatch.setenv("GATEWAY_LLM_URL", "")
+    monkeypatch.setenv("GATEWAY_KEYS_FILE", "")
+    settings = Settings()
+    assert (settings.llm_url, settings.keys_file) == (None, None)
