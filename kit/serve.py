@@ -41,6 +41,8 @@ class _Server(uvicorn.Server):
             self._health.drain()
             asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
             return
+        if not self._health.is_broken:
+            self._health.drain()  # endless streams end when they see it
         super().handle_exit(sig, frame)
 
     def _stop(self) -> None:
