@@ -185,6 +185,7 @@ def install(app: FastAPI, error_shapes: Mapping[str, ErrorShape]) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(UnicodeEncodeError, _half_a_character)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -219,6 +220,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     framework = ServiceError(str(error.detail), headers=error.headers)
     framework.status = HTTPStatus(error.status_code)
     return problem_response(request.scope, framework)
+
+
+async def _half_a_character(request: Request, _error: Exception) -> Response:
+    """Refuse a lone surrogate: JSON can carry it, UTF-8 and so every store and model cannot."""
+    refused = Unprocessable("A text holds half a character (a lone surrogate).")
+    return problem_response(request.scope, refused)
 
 
 async def _bug(request: Request, _error: Exception) -> Response:

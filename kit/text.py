@@ -6,7 +6,26 @@ from typing import Any, Protocol
 import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
+from pydantic import AfterValidator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 from tokenizers import Encoding, Tokenizer
+
+
+def _readable(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "It must not be blank")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        message = "It holds half a character (a lone surrogate)"
+        raise PydanticCustomError("surrogate", message) from None
+    return text
+
+
+# What a text field of a request carries besides its limits; the pattern is for the API document.
+READABLE = AfterValidator(_readable)
+VISIBLE: JsonDict = {"pattern": r"\S"}
 
 
 class TextModel(Protocol):

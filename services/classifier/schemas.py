@@ -2,16 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
+
+from kit.text import READABLE, VISIBLE
 
 MAX_TEXTS = 64
 MAX_CHARS = 20_000
 MAX_LABELS = 100
 
-# The pattern asks for one visible character, so a blank text is refused.
-Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARS, pattern=r"\S")]
+Text = Annotated[
+    str, Field(min_length=1, max_length=MAX_CHARS, json_schema_extra=VISIBLE), READABLE
+]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
-LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
+LabelName = Annotated[str, Field(min_length=1, max_length=200, json_schema_extra=VISIBLE), READABLE]
 Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
+
+from kit.text import READABLE, VISIBLE
 
 MAX_QUESTION_CHARS = 1_000
 MAX_CONTEXT_CHARS = 200_000
@@ -15,13 +17,12 @@ class Question(BaseModel):
     # A misspelt option is refused instead of ignored.
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    # The pattern asks for one visible character, so a blank text is refused.
     question: Annotated[
-        str, StringConstraints(min_length=1, max_length=MAX_QUESTION_CHARS, pattern=r"\S")
+        str, Field(min_length=1, max_length=MAX_QUESTION_CHARS, json_schema_extra=VISIBLE), READABLE
     ]
     """Up to 1,000 characters."""
     context: Annotated[
-        str, StringConstraints(min_length=1, max_length=MAX_CONTEXT_CHARS, pattern=r"\S")
+        str, Field(min_length=1, max_length=MAX_CONTEXT_CHARS, json_schema_extra=VISIBLE), READABLE
     ]
     """Up to 200,000 characters; a long one is read in overlapping windows, to its end."""
     top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_ANSWERS)] = 1

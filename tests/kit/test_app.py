@@ -45,6 +45,14 @@ async def test_a_bug_is_a_500_without_internals_and_with_the_id():
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+async def test_half_a_character_is_the_callers_mistake():
+    async with serve(tiny.create_app()) as client:
+        json = {"Content-Type": "application/json"}
+        answer = await client.post("/shout", content=rb'{"texts": ["\ud800"]}', headers=json)
+    assert answer.status_code == 422
+    assert "lone surrogate" in answer.json()["detail"]
+
+
 async def test_a_dialects_path_answers_in_its_own_shape():
     async with serve(tiny.create_app()) as client:
         answer = await client.get("/items/seven")
