@@ -90,13 +90,13 @@ class Orders:
 
     async def _content(self, source: SourceRequest, tenant: str) -> bytes:
         """Return a source picture as a PNG."""
-        own = OWN_PICTURE.fullmatch(source.picture or source.data or "")
+        own = OWN_PICTURE.fullmatch(source.picture or source.url or "")
         if own:
             content, _ = await self.picture(own[1], int(own[2]), tenant)
-        elif source.data is not None:
-            content = pictures.from_base64(source.data)
-        else:
+        elif source.picture is not None:
             raise Unprocessable("`picture` must be the `url` of a picture that was painted here.")
+        else:
+            content = pictures.from_base64(source.data or source.url or "")
         return await asyncio.to_thread(pictures.normalise, content)
 
     async def _discard(self, tenant: str, job_id: str) -> None:

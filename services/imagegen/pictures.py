@@ -45,7 +45,7 @@ def _parameters(drawing: Drawing, seed: int, card: Card) -> str:
 
 
 def from_base64(text: str) -> bytes:
-    """Decode base64 or a `data:` URL; raise Unprocessable for anything else."""
+    """Decode base64 or a `data:` URL; raise Unprocessable for all else, other hosts included."""
     if text.startswith(("http://", "https://")):
         raise Unprocessable("Pictures are not fetched from other hosts; send them as `data`.")
     if text.startswith("data:"):

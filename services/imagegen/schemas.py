@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -100,19 +99,17 @@ class SourceRequest(Frozen):
     picture: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="The `url` of a picture that this service painted."
     )
-    data: str | None = Field(
-        None,
-        validation_alias=AliasChoices("data", "url"),
-        description="A PNG, JPEG or WebP picture in base64 or as a `data:` URL.",
-    )
+    data: str | None = Field(None, description="A PNG, JPEG or WebP file in base64.")
+    url: str | None = Field(None, description="The same as a `data:` URL.")
     weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
         1.0, description="Share in the mix; weights are normalised."
     )
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
-        if sum(value is not None for value in (self.text, self.picture, self.data)) != 1:
-            raise ValueError("give exactly one of text, picture, data (or url)")
+        given = (self.text, self.picture, self.data, self.url)
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give exactly one of text, picture, data and url")
         return self
 
 

@@ -211,6 +211,17 @@ async def test_events_arrive_while_the_job_is_painted(settings: Settings) -> Non
         assert story[-1]["data"]["status"] == "done"
 
 
+async def test_open_streams_end_when_the_service_drains(settings: Settings, jobs: Jobs) -> None:
+    service = app.create_app(settings)
+    async with serve(service) as client:
+        where = (await client.post("/v1/images", json=CIRCLE)).headers["Location"]
+        stream = asyncio.create_task(client.get(f"{where}/events"))
+        assert await jobs.events(where.rpartition("/")[2], "0-0")
+        service.state.health.drain()
+        story = events_of((await stream).text)
+        assert story == [] or story[0]["event"] == "waiting"
+
+
 @pytest.mark.usefixtures("jobs")
 async def test_too_many_event_streams_are_refused(redis_url: str, tmp_path: Path) -> None:
     few = settings_for(redis_url, tmp_path, max_event_streams=1)

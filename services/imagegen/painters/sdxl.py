@@ -17,7 +17,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
-from diffusers import StableDiffusionXLPipeline
+import transformers
 from PIL import Image
 
 from kit.models import LocalModel, ModelUnavailable
@@ -238,11 +238,13 @@ class _Progress:
 def load(model: LocalModel, *, device: str, threads: int, batch_pictures: int) -> SdxlPainter:
     """Load the pipeline; blocking. Raises ModelUnavailable for what is no SDXL."""
     torch.set_num_threads(threads)
-    diffusers.utils.logging.set_verbosity_error()
+    for library in (diffusers.utils.logging, transformers.logging):  # before the pipeline's import
+        library.set_verbosity_error()
+        library.disable_progress_bar()
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     dtype = torch.float16 if on_gpu else torch.float32
     try:
-        load_from: Any = StableDiffusionXLPipeline.from_pretrained
+        load_from: Any = diffusers.StableDiffusionXLPipeline.from_pretrained
         pipeline = load_from(model.path, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{model.path} holds no SDXL pipeline: {error}") from error
