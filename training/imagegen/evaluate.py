@@ -12,8 +12,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers import StableDiffusionXLPipeline
 from numpy.typing import NDArray
 
@@ -31,6 +33,8 @@ Score = dict[str, float]
 
 def load(model: Path) -> StableDiffusionXLPipeline:
     """Load the pipeline the way a server does: float32, silent."""
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
     pipeline = StableDiffusionXLPipeline.from_pretrained(
         model, dtype=torch.float32, add_watermarker=False, local_files_only=True
     )
@@ -99,7 +103,9 @@ def measure(
             seeds = [seed * 1000 + number for number in range(len(prompts))]
             pictures = paint(pipeline, prompts, seeds, defaults)
             found[kind][language] = {"n": len(scenes)} | score(scenes, pictures)
-            found[kind][language]["wrong_prompt"] = score(scenes, pictures[1:] + pictures[:1])
+            swapped = score(scenes, pictures[1:] + pictures[:1])
+            found[kind][language]["wrong_prompt_strict"] = swapped["strict"]
+            found[kind][language]["wrong_prompt_fair"] = swapped["fair"]
             print(kind, language, found[kind][language], flush=True)
     return found
 

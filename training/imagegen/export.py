@@ -44,6 +44,13 @@ def assemble(data: Path, tiny: bool) -> StableDiffusionXLPipeline:
     )
 
 
+def forget_origin(config: Path) -> None:
+    """Drop the local folder that diffusers notes in a component's configuration."""
+    settings = json.loads(config.read_text())
+    settings.pop("_name_or_path", None)
+    config.write_text(json.dumps(settings, indent=2) + "\n")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Save the pipeline and its defaults."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,6 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     pipeline = assemble(args.data, args.tiny).to(dtype=torch.float16)
     pipeline.save_pretrained(args.out, safe_serialization=True)
+    forget_origin(args.out / "vae" / "config.json")
     (args.out / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     print(f"{args.out}: {size / 1e6:.2f} MB")

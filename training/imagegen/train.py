@@ -30,7 +30,7 @@ from training.imagegen.scenes import SIDE
 
 SEED = 20261121
 BATCH = 64  # per process
-STEPS = 2600
+STEPS = 2200
 MUON_LR, ADAM_LR = 0.012, 2e-3
 WARM_UP = 60
 CONSTANT_SHARE, FINAL_SHARE = 0.4, 0.02
@@ -150,7 +150,8 @@ class Training:
 
     def __init__(self, model: Denoiser, folder: Path) -> None:
         """Start fresh, or where DIR/checkpoint.pt stopped."""
-        self.model, self.path, self.step = model, folder / "checkpoint.pt", 0
+        self.model, self.path = model, folder / "checkpoint.pt"
+        self.step, self.spent_before = 0, 0.0
         self.optimisers = optimisers_for([model], MUON_LR, ADAM_LR)
         if self.path.exists():
             self.restore()
@@ -162,6 +163,7 @@ class Training:
         saved = torch.load(self.path, weights_only=True)
         self.model.load_state_dict(saved["model"])
         self.average, self.step = saved["average"], saved["step"]
+        self.spent_before = saved["cpu_seconds"]
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
 
@@ -174,11 +176,16 @@ class Training:
                 "model": self.model.state_dict(),
                 "average": self.average,
                 "step": self.step,
+                "cpu_seconds": self.cpu_seconds(),
                 "optimisers": states,
             },
             part,
         )
         part.replace(self.path)
+
+    def cpu_seconds(self) -> float:
+        """Return what this process spent, runs before a restart included."""
+        return self.spent_before + time.process_time()
 
     def update(self, share: float) -> None:
         """Step both optimisers at a share of their rate and follow with the average."""
@@ -215,16 +222,16 @@ def run(args: argparse.Namespace) -> None:
         is_last = training.step == args.steps
         if args.rank == 0 and (training.step % args.save_every == 0 or is_last):
             training.save()
-            note(args, training.step, recent)
+            note(args, training, recent)
 
 
-def note(args: argparse.Namespace, step: int, loss: float) -> None:
+def note(args: argparse.Namespace, training: Training, loss: float) -> None:
     """Print and record how far the training is."""
     found = {
-        "steps": step,
-        "samples": step * args.batch * args.world,
+        "steps": training.step,
+        "samples": training.step * args.batch * args.world,
         "loss": round(loss, 4),
-        "cpu_seconds_per_process": round(time.process_time()),
+        "cpu_seconds_per_process": round(training.cpu_seconds()),
     }
     print(json.dumps(found), flush=True)
     (args.data / "train.json").write_text(json.dumps(found, indent=2) + "\n")
