@@ -29,6 +29,7 @@ def create_app(
 ) -> FastAPI:
     """Build the gateway; tests pass settings, a fake router and an in-process network."""
     settings = settings or load(Settings)
+    keys = Keys.from_settings(settings)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncGenerator[Resources]:
@@ -42,7 +43,11 @@ def create_app(
         app.state.health.checks["router"] = canary
         async with Upstreams.connected(settings, transport) as upstreams:
             document = MergedDocument(
-                app.openapi(), upstreams, owner, settings.openapi_refresh_seconds
+                app.openapi(),
+                upstreams,
+                owner,
+                needs_key=keys.are_needed,
+                refresh_seconds=settings.openapi_refresh_seconds,
             )
             app.openapi = document.current  # type: ignore[method-assign] # FastAPI's way to extend it
             refreshing = asyncio.create_task(document.keep_fresh(), name="openapi")
@@ -61,7 +66,7 @@ def create_app(
         life=life,
         public=True,
     )
-    app.state.keys = Keys.from_settings(settings)
+    app.state.keys = keys
     return app
 
 

@@ -35,9 +35,14 @@ class Keys:
         lines = (line.partition("#")[0].split() for line in text.splitlines())
         return cls(dict(_entry(words) for words in lines if words))
 
+    @property
+    def are_needed(self) -> bool:
+        """Tell whether a call needs one."""
+        return bool(self._tenants)
+
     def tenant(self, key: str | None) -> str:
         """Return whose key it is; raises Unauthorized for an unknown or missing one."""
-        if not self._tenants:
+        if not self.are_needed:
             return DEFAULT_TENANT
         known = self._tenants.get(hashlib.sha256(key.encode()).hexdigest()) if key else None
         if known is None:

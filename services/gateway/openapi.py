@@ -2,7 +2,7 @@
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kit.client import ServiceClient
@@ -26,13 +26,16 @@ class MergedDocument:
         own: Document,
         services: Iterable[ServiceClient],
         owner: Callable[[str], str | None],
+        *,
+        needs_key: bool,
         refresh_seconds: float,
     ) -> None:
         self._own = own
         self._services = list(services)
         self._owner = owner
+        self._needs_key = needs_key
         self._refresh_seconds = refresh_seconds
-        self._merged = own
+        self._merged = merge(own, {}, owner, needs_key=needs_key)
 
     def current(self) -> Document:
         """Return the document as of the last look."""
@@ -45,7 +48,7 @@ class MergedDocument:
             service.name: document
             for service, document in zip(self._services, documents, strict=True)
         }
-        self._merged = merge(self._own, found, self._owner)
+        self._merged = merge(self._own, found, self._owner, needs_key=self._needs_key)
         return all(found.values())
 
     async def keep_fresh(self) -> None:
@@ -68,16 +71,24 @@ def merge(
     own: Document,
     documents: Mapping[str, Document | None],
     owner: Callable[[str], str | None],
+    *,
+    needs_key: bool,
 ) -> Document:
     """Add to `own` the paths that each service owns, with its components under its own names."""
     merged = copy.deepcopy(own)
     components = merged.setdefault("components", {})
+    security: list[Document] = (
+        [{name: []} for name in components.get("securitySchemes", {})] if needs_key else []
+    )
+    for operation in _operations(merged):
+        if "security" in operation:
+            operation["security"] = security
     for service, document in documents.items():
         if document is None:
             continue
         renamed = _renamed(document, service)
         merged["paths"] |= {
-            path: _labelled(item, service)
+            path: _labelled(item, service, security)
             for path, item in renamed["paths"].items()
             if owner(path) == service
         }
@@ -88,8 +99,6 @@ def merge(
     if silent:
         note = f"Left out, because they do not answer at the moment: {', '.join(silent)}."
         merged["info"]["description"] = f"{merged['info'].get('description', '')}\n\n{note}"
-    # A key is needed only where keys are configured, hence the empty alternative.
-    merged["security"] = [{}, *({name: []} for name in components.get("securitySchemes", {}))]
     return merged
 
 
@@ -115,12 +124,16 @@ def _renamed(document: Document, service: str) -> Document:
     return copied
 
 
-def _labelled(item: Document, service: str) -> Document:
+def _labelled(item: Document, service: str, security: list[Document]) -> Document:
     """Return a path's operations under the service's tag, with ids that no other service has."""
-    labelled = dict(item)
-    for method in HTTP_METHODS & item.keys():
-        operation = {name: value for name, value in item[method].items() if name != "security"}
+    labelled = copy.deepcopy(item)
+    for operation in _operations({"paths": {"": labelled}}):
+        operation |= {"tags": [service], "security": security}
         if "operationId" in operation:
             operation["operationId"] = f"{service}_{operation['operationId']}"
-        labelled[method] = operation | {"tags": [service]}
     return labelled
+
+
+def _operations(document: Document) -> Iterator[Document]:
+    for item in document["paths"].values():
+        yield from (item[method] for method in HTTP_METHODS & item.keys())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
@@ -57,7 +58,7 @@ def resolves(reference: str, inside: Any) -> bool:
 def test_schemas_of_the_same_name_stay_apart():
     own = FastAPI(title="gateway").openapi()
     services = {"qa": document("/v1/answer"), "rag": document("/v1/collections/{name}")}
-    merged = merge(own, services, owner)
+    merged = merge(own, services, owner, needs_key=False)
     assert {"QaAnswer", "QaInner", "RagAnswer", "RagInner"} <= set(merged["components"]["schemas"])
     assert all(resolves(reference, merged) for reference in references(merged))
     body = merged["paths"]["/v1/answer"]["post"]["requestBody"]["content"]["application/json"]
@@ -66,12 +67,14 @@ def test_schemas_of_the_same_name_stay_apart():
 
 def test_only_paths_that_the_gateway_passes_on_are_shown():
     services = {"qa": document("/v1/answer", "/readyz", "/v1/classify")}
-    assert list(merge(FastAPI().openapi(), services, owner)["paths"]) == ["/v1/answer"]
+    assert list(merge(FastAPI().openapi(), services, owner, needs_key=False)["paths"]) == [
+        "/v1/answer"
+    ]
 
 
 def test_operations_are_told_apart_by_their_service():
     services = {"qa": document("/v1/answer"), "rag": document("/embed", "/rerank")}
-    merged = merge(FastAPI().openapi(), services, owner)
+    merged = merge(FastAPI().openapi(), services, owner, needs_key=False)
     operations = [item["post"] for item in merged["paths"].values()]
     assert [operation["tags"] for operation in operations] == [["qa"], ["rag"], ["rag"]]
     ids = [operation["operationId"] for operation in operations]
@@ -80,8 +83,24 @@ def test_operations_are_told_apart_by_their_service():
 
 def test_merging_leaves_the_sources_alone():
     own, qa = FastAPI().openapi(), document("/v1/answer")
-    merge(own, {"qa": qa}, owner)
+    merge(own, {"qa": qa}, owner, needs_key=False)
     assert (own, qa) == (FastAPI().openapi(), document("/v1/answer"))
+
+
+@pytest.mark.parametrize(("keys", "asked"), [(None, []), (f"{'0' * 64} acme", [{"Key": []}])])
+async def test_a_key_is_asked_for_where_keys_are_needed(keys: str | None, asked: list[Any]):
+    qa = Scripted({})
+    qa.document = document("/v1/answer")
+    async with served(services={"qa": qa.app}, keys=keys) as client:
+
+        async def merged() -> dict[str, Any] | None:
+            paths: dict[str, Any] = (await shown(client))["paths"]
+            return paths if "/v1/answer" in paths else None
+
+        paths = await until(merged)
+    assert paths["/v1/answer"]["post"]["security"] == asked
+    assert paths["/v1/assist"]["post"]["security"] == asked
+    assert "security" not in paths["/livez"]["get"]
 
 
 async def shown(client: httpx2.AsyncClient) -> dict[str, Any]:
