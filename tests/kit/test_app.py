@@ -46,7 +46,10 @@ async def test_a_bug_is_a_500_without_internals_and_with_the_id():
 
 
 async def test_half_a_character_is_the_callers_mistake():
-    async with serve(tiny.create_app()) as client:
+    def stores(texts: list[str]) -> list[str]:
+        return [text.encode().decode() for text in texts]
+
+    async with serve(tiny.create_app(stores)) as client:
         json = {"Content-Type": "application/json"}
         answer = await client.post("/shout", content=rb'{"texts": ["\ud800"]}', headers=json)
     assert answer.status_code == 422
