@@ -72,7 +72,7 @@ class Answerer:
         found = [_raised(span) for span in spans]
         best = _best(found)
         if best is not None and best.score >= self._threshold:
-            answer, citations = best.text, [best]
+            answer, citations = " ".join(best.text.split()), [best]
         else:
             answer, citations = None, [_plain(passage) for passage in asked.passages[:CLOSEST]]
         turn = Turn(

@@ -165,7 +165,7 @@ class AskRequest(Strict):
 
 
 class Answer(BaseModel):
-    """Words of the documents that answer, or `answered: false` with the closest passages."""
+    """A sentence of the documents, its line breaks joined, or the closest passages instead."""
 
     answer: str | None
     answered: bool

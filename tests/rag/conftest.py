@@ -1,10 +1,22 @@
 """Each test of rag has a tenant of its own."""
 
 import uuid
+from collections.abc import AsyncGenerator
 
+import httpx2
 import pytest
+
+from tests.rag.support import rag
 
 
 @pytest.fixture
 def tenant() -> str:
     return f"tenant-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+async def empty(database_url: str) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Run one service for a module's tests that store nothing in its collection `docs`."""
+    async with rag(database_url, f"empty-{uuid.uuid4().hex[:12]}") as client:
+        await client.put("/v1/collections/docs")
+        yield client

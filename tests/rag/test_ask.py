@@ -50,10 +50,8 @@ async def test_a_span_below_the_threshold_is_no_answer(database_url, tenant):
         assert not (await ask(client, "How long do refunds take?"))["answered"]
 
 
-async def test_an_empty_collection_answers_nothing(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        found = await ask(client, "Anything?")
+async def test_an_empty_collection_answers_nothing(empty):
+    found = await ask(empty, "Anything?")
     assert (found["answered"], found["citations"]) == (False, [])
 
 
@@ -131,8 +129,6 @@ BAD_QUESTIONS = [
 
 
 @pytest.mark.parametrize("body", BAD_QUESTIONS)
-async def test_a_bad_question_is_refused(database_url, tenant, body):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post("/v1/collections/docs/ask", json=body)
+async def test_a_bad_question_is_refused(empty, body):
+    answer = await empty.post("/v1/collections/docs/ask", json=body)
     assert answer.status_code == 422

@@ -183,9 +183,8 @@ BAD_COLLECTIONS = ["a" * 64, "-a", "a b", "a%00b", "ä", "a.b"]
 
 
 @pytest.mark.parametrize("name", BAD_COLLECTIONS)
-async def test_a_bad_collection_name_is_refused(database_url, tenant, name):
-    async with rag(database_url, tenant) as client:
-        answer = await client.put(f"/v1/collections/{name}")
+async def test_a_bad_collection_name_is_refused(empty, name):
+    answer = await empty.put(f"/v1/collections/{name}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -217,15 +216,13 @@ BAD_DOCUMENTS = [
 
 
 @pytest.mark.parametrize(("body", "status"), BAD_DOCUMENTS)
-async def test_a_bad_upload_is_refused_and_nothing_is_stored(database_url, tenant, body, status):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post(
-            "/v1/collections/docs/documents",
-            content=body,
-            headers={"Content-Type": "application/json"},
-        )
-        collection = (await client.get("/v1/collections/docs")).json()
+async def test_a_bad_upload_is_refused_and_nothing_is_stored(empty, body, status):
+    answer = await empty.post(
+        "/v1/collections/docs/documents",
+        content=body,
+        headers={"Content-Type": "application/json"},
+    )
+    collection = (await empty.get("/v1/collections/docs")).json()
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert (collection["documents"], collection["waiting"]) == (0, 0)
@@ -243,28 +240,23 @@ BAD_FILES = [
 
 
 @pytest.mark.parametrize(("name", "content", "status"), BAD_FILES)
-async def test_an_unreadable_file_is_named_in_the_refusal(
-    database_url, tenant, name, content, status
-):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post(
-            "/v1/collections/docs/documents", files={"files": (name, content)}
-        )
+async def test_an_unreadable_file_is_named_in_the_refusal(empty, name, content, status):
+    answer = await empty.post("/v1/collections/docs/documents", files={"files": (name, content)})
     assert answer.status_code == status, answer.text
     assert name in answer.json()["detail"]
 
 
-async def test_another_content_type_is_refused(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
-            answer = await client.post(
-                "/v1/collections/docs/documents", content=b"a", headers={"Content-Type": kind}
-            )
-            assert answer.status_code == 415
-        empty = await client.post("/v1/collections/docs/documents", files={"x": (None, "field")})
-    assert empty.status_code == 422
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_another_content_type_is_refused(empty, kind):
+    answer = await empty.post(
+        "/v1/collections/docs/documents", content=b"a", headers={"Content-Type": kind}
+    )
+    assert answer.status_code == 415
+
+
+async def test_a_form_without_files_is_refused(empty):
+    answer = await empty.post("/v1/collections/docs/documents", files={"x": (None, "field")})
+    assert answer.status_code == 422
 
 
 BAD_SEARCHES = [
@@ -285,22 +277,18 @@ BAD_SEARCHES = [
 
 
 @pytest.mark.parametrize("body", BAD_SEARCHES)
-async def test_a_bad_search_is_refused(database_url, tenant, body):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post("/v1/collections/docs/search", json=body)
+async def test_a_bad_search_is_refused(empty, body):
+    answer = await empty.post("/v1/collections/docs/search", json=body)
     assert answer.status_code == 422, answer.text
 
 
 @pytest.mark.parametrize("body", [b'{"query": "a", "filter": {"k": NaN}}', b'{"query": "\\ud800"}'])
-async def test_a_search_that_is_no_real_json_is_refused(database_url, tenant, body):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post(
-            "/v1/collections/docs/search",
-            content=body,
-            headers={"Content-Type": "application/json"},
-        )
+async def test_a_search_that_is_no_real_json_is_refused(empty, body):
+    answer = await empty.post(
+        "/v1/collections/docs/search",
+        content=body,
+        headers={"Content-Type": "application/json"},
+    )
     assert answer.status_code in {400, 422}
 
 
@@ -313,10 +301,8 @@ async def test_odd_queries_are_answered(database_url, tenant):
                 assert len(await search(client, query, mode=mode)) <= 1
 
 
-async def test_a_search_in_an_empty_collection_finds_nothing(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        assert await search(client, "anything") == []
+async def test_a_search_in_an_empty_collection_finds_nothing(empty):
+    assert await search(empty, "anything") == []
 
 
 async def test_a_document_that_cannot_be_indexed_says_so_and_holds_up_no_other(
