@@ -17,7 +17,7 @@ import kit.errors
 import kit.health
 from kit.deadline import DeadlineMiddleware
 from kit.errors import BadRequest, ErrorShape, NotReady, TooLarge, Unauthorized, problem_response
-from kit.health import Health
+from kit.health import Health, State
 from kit.logs import RequestIdMiddleware
 from kit.metrics import Metrics, MetricsMiddleware
 from kit.settings import ServiceSettings
@@ -85,10 +85,13 @@ def _in_background(life: Life) -> Callable[[FastAPI], AbstractAsyncContextManage
         try:
             yield
         finally:
-            if not app.state.health.is_broken:
-                app.state.health.drain()
+            health: Health = app.state.health
+            if health.state is State.STARTING:
+                task.cancel()  # it may wait for something that never comes
+            if not health.is_broken:
+                health.drain()
             stop.set()
-            await task
+            await asyncio.gather(task, return_exceptions=True)
 
     return lifespan
 
