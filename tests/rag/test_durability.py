@@ -12,15 +12,19 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from asgi_lifespan import LifespanManager
+from pydantic import SecretStr
 
 from services.rag import postgres
+from services.rag.app import create_app
 from services.rag.chunking import Span
 from services.rag.database import Database, opened
 from services.rag.postgres import Postgres, PostgresUnavailable
 from services.rag.schemas import NewDocument
+from services.rag.settings import Settings
 from services.rag.store import Chunk, Store
 from tests.rag.support import HashEmbedder, fill, rag, search
-from tests.support import until
+from tests.support import client_for, until
 
 
 @asynccontextmanager
@@ -198,3 +202,20 @@ async def test_russian_letters_have_a_lower_case(database_url):
         assert isinstance(database, Database)
         async with database.connection() as connection:
             assert await connection.fetchval("select lower('ЛЕЧЕНИЕ ÁRBOL')") == "лечение árbol"
+
+
+async def test_a_service_without_its_database_says_what_it_waits_for(short_dir):
+    nowhere = SecretStr(f"postgresql://nobody:none@/none?host={short_dir}/nowhere")
+    app = create_app(Settings(database_url=nowhere), HashEmbedder())
+    async with LifespanManager(app), client_for(app) as client:
+
+        async def reason() -> str | None:
+            answer = await client.get("/readyz")
+            assert answer.status_code == 503
+            text: str = answer.json()["failures"]["state"]
+            return text if "database" in text else None
+
+        assert "waiting for the database" in await until(reason)
+        refused = await client.get("/v1/collections")
+    assert refused.status_code == 503
+    assert "database" in refused.json()["detail"]

@@ -292,6 +292,12 @@ async def test_a_search_that_is_no_real_json_is_refused(empty, body):
     assert answer.status_code in {400, 422}
 
 
+async def test_a_document_without_words_is_stored_all_the_same(database_url, tenant):
+    async with rag(database_url, tenant) as client:
+        await fill(client, {"id": "cat", "text": "🐈 !!!"})
+        assert [one["text"] for one in await search(client, "🐈", mode="dense")] == ["🐈 !!!"]
+
+
 async def test_odd_queries_are_answered(database_url, tenant):
     odd = ["'", "\\", "a' | 'b", "!!!", "🐈", "the of and", "%_*:&|!()", "x" * 4000, "и в на"]
     async with rag(database_url, tenant) as client:
