@@ -203,3 +203,13 @@ def test_the_merged_document_of_the_real_services_is_valid():
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(whole)] == []
     dangling = [reference for reference in references(whole) if not resolves(reference, whole)]
     assert dangling == []
+
+
+@pytest.mark.weights
+async def test_the_gateway_starts_with_its_own_router_and_names_it():
+    async with serve(create_app(Settings(), transport=Network({}))) as client:
+        assert (await client.get("/info")).json()["model"]["name"] == "router"
+        answer = await client.post("/v1/route", json={"text": "нарисуй красный круг"})
+    said = answer.json()
+    assert (said["intent"], said["language"]) == ("draw", "ru")
+    assert said["slots"] == {"subject": "красный круг"}

@@ -15,8 +15,12 @@ from starlette.responses import JSONResponse, StreamingResponse
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.upstreams import PATHS, owner
+from services.qa.app import create_app as create_qa
+from services.qa.model import Reader
+from services.qa.settings import Settings as QaSettings
 from tests.gateway.support import FixedRouter, listening, served
 from tests.support import until
+from tests.text_models import FakeText, reads
 
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 MEBIBYTE = 1024 * 1024
@@ -322,3 +326,12 @@ async def test_a_stream_outlives_the_budget_of_its_first_byte():
 async def in_time(event: anyio.Event) -> None:
     with anyio.fail_after(10):
         await event.wait()
+
+
+async def test_a_service_that_refuses_an_upload_early_is_heard():
+    async with before(
+        "qa", create_qa(QaSettings(max_body_bytes=MEBIBYTE), Reader(FakeText(reads)))
+    ) as client:
+        answer = await client.post("/v1/answer", content=bytes(24 * MEBIBYTE))
+    assert answer.status_code == 413
+    assert "1048576 bytes" in answer.json()["detail"]
