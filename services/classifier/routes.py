@@ -21,6 +21,7 @@ from services.classifier.schemas import (
     ZeroShotRequest,
 )
 
+DIGITS = 6  # more would be noise, and half of the answer's bytes
 WindowBatcher = Batcher[Encoding, Vector]
 ClassifierDep = Annotated[Classifier, from_lifespan("classifier")]
 ScoresDep = Annotated[WindowBatcher, from_lifespan("scores")]
@@ -117,6 +118,8 @@ def _result(
     ranked = sorted(rows, key=lambda row: -row[1])
     return Result(
         labels=[label for label, score, least in ranked if score >= least],
-        scores=[Score(label=label, score=score) for label, score, _ in ranked[:top_k]],
+        scores=[
+            Score(label=label, score=round(score, DIGITS)) for label, score, _ in ranked[:top_k]
+        ],
         windows=windows,
     )

@@ -13,6 +13,7 @@ from services.qa.model import Reader
 from services.qa.schemas import Answer, Answers, Question
 from services.qa.spans import WindowSpans
 
+DIGITS = 6  # more would be noise
 WindowBatcher = Batcher[Encoding, WindowSpans]
 ReaderDep = Annotated[Reader, from_lifespan("reader")]
 BatcherDep = Annotated[WindowBatcher, from_lifespan("batcher")]
@@ -35,11 +36,11 @@ async def answer(body: Question, reader: ReaderDep, batcher: BatcherDep) -> Answ
     return Answers(
         model=reader.model.name,
         answerable=answerable,
-        no_answer_score=no_answer,
+        no_answer_score=round(no_answer, DIGITS),
         answers=[
             Answer(
                 text=body.context[span.start : span.end],
-                score=score,
+                score=round(score, DIGITS),
                 start=span.start,
                 end=span.end,
             )
