@@ -99,7 +99,9 @@ async def run(data: Path, folder: Path, words: int) -> list[dict[str, Any]]:
         batcher.running(["warm up"]),
         _ingest(database, batcher, metrics, words).running() as ingest,
     ):
-        retrieval = Retrieval(database, batcher, "bench")
+        retrieval = Retrieval(
+            database, batcher, model="bench", dense_weights=Settings().dense_weights
+        )
         for language in LANGUAGES:
             documents, questions = read(data, language)
             seconds = await index(Store(database), ingest, language, documents)

@@ -67,7 +67,7 @@ def _resources(
 ) -> Resources:
     """Build what the routes need on what was opened."""
     store, memory = Store(db), Memory(db)
-    retrieval = Retrieval(db, batcher, vectors)
+    retrieval = Retrieval(db, batcher, model=vectors, dense_weights=settings.dense_weights)
     ingest = Ingest(
         store,
         batcher,

@@ -1,7 +1,7 @@
 """Find the chunks for a question: by meaning, by words, or by both fused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,7 @@ from services.rag.database import Connection, Database, Row
 from services.rag.model import Vector
 from services.rag.schemas import Mode, Passage
 
-RRF_K = 60.0  # Cormack, Clarke and Buettcher, SIGIR 2009
-DEPTH = 100  # ranks of each leg that the fusion looks at
-# How much a leg counts: MiniLM knows English, and little Spanish or Russian.
-DENSE_WEIGHT = {"en": 1.0, "es": 0.5, "ru": 0.1}
+DEPTH = 100  # places of each leg that the fusion looks at
 
 Key = tuple[str, str]
 Filter = dict[str, Any] | None
@@ -66,10 +63,18 @@ NOTHING = Leg([], [])
 class Retrieval:
     """Searches a collection exactly: a tenant's every visible chunk is considered."""
 
-    def __init__(self, database: Database, embedder: Batcher[str, Vector], model: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        embedder: Batcher[str, Vector],
+        *,
+        model: str,
+        dense_weights: Mapping[str, float],
+    ) -> None:
         self._database = database
         self._embedder = embedder
         self._model = model
+        self._dense_weights = dense_weights
 
     async def search(
         self, key: Key, query: str, *, k: int, mode: Mode = "hybrid", where: Filter = None
@@ -80,7 +85,9 @@ class Retrieval:
             self._dense(key, query, wanted) if mode != "keyword" else _nothing(),
             self._keyword(key, query, wanted) if mode != "dense" else _nothing(),
         )
-        fused = _fused(mode, language.detect(query), dense, keyword)[:k]
+        dense_weight = self._dense_weights.get(language.detect(query), 1.0)
+        weights = {"hybrid": dense_weight, "dense": 1.0, "keyword": 0.0}
+        fused = _fused(dense, keyword, weights[mode])[:k]
         async with self._database.connection() as connection:
             rows = await _details(connection, key, [place for place, _ in fused])
         return [
@@ -127,15 +134,19 @@ def _leg(rows: Sequence[Row]) -> Leg:
     return Leg(places, [float(row["score"]) for row in rows])
 
 
-def _fused(mode: Mode, query_language: str, dense: Leg, keyword: Leg) -> list[tuple[Place, float]]:
-    """Merge by reciprocal rank; a single leg keeps its own scores."""
-    if mode != "hybrid":
-        leg = dense if mode == "dense" else keyword
-        return list(zip(leg.places, leg.scores, strict=True))
+def _fused(dense: Leg, keyword: Leg, dense_weight: float) -> list[tuple[Place, float]]:
+    """Add the legs' scores, each as a share of its leg's best, to one between 0 and 1.
+
+    Reciprocal ranks, the usual way, forget how far the best is ahead: see README.md.
+    """
+    keyword_weight = 1.0 if keyword.places else 0.0
+    total = (dense_weight if dense.places else 0.0) + keyword_weight
     scores: dict[Place, float] = {}
-    for leg, weight in ((dense, DENSE_WEIGHT[query_language]), (keyword, 1.0)):
-        for rank, place in enumerate(leg.places, start=1):
-            scores[place] = scores.get(place, 0.0) + weight / (RRF_K + rank)
+    for leg, weight in ((dense, dense_weight), (keyword, 1.0)):
+        best = max(leg.scores, default=0.0)
+        for place, score in zip(leg.places, leg.scores, strict=True):
+            share = max(0.0, score) / best if best > 0 else 0.0
+            scores[place] = scores.get(place, 0.0) + weight * share / total
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 

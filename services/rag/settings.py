@@ -36,6 +36,10 @@ class Settings(ServiceSettings):
     """A document whose worker is silent for this long is taken up again."""
     qa_url: str = "http://127.0.0.1:8002"
     """Where the qa service listens."""
+    dense_weights: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        default_factory=lambda: {"en": 1.0, "es": 0.2, "ru": 0.1}
+    )
+    """What meaning counts beside words in hybrid search, by language; MiniLM knows English best."""
     passages: Annotated[int, Field(ge=1, le=20)] = 5
     """Passages in which `ask` looks for the answer."""
     answer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3

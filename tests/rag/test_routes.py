@@ -101,7 +101,7 @@ async def test_scores_do_not_remember_deleted_documents(database_url, tenant):
         await fill(client, CATS, name="docs")
         plain = await search(client, "mice", mode="keyword", name="plain")
         other = await search(client, "mice", mode="keyword", name="docs")
-    assert plain[0]["score"] == pytest.approx(other[0]["score"])
+    assert plain[0]["keyword_score"] == pytest.approx(other[0]["keyword_score"])
 
 
 async def test_a_filter_keeps_documents_whose_metadata_match(database_url, tenant):
@@ -290,6 +290,15 @@ async def test_a_search_that_is_no_real_json_is_refused(empty, body):
         headers={"Content-Type": "application/json"},
     )
     assert answer.status_code in {400, 422}
+
+
+async def test_a_result_says_where_each_way_of_searching_placed_it(database_url, tenant):
+    async with rag(database_url, tenant) as client:
+        await fill(client, CATS, DOGS)
+        best = (await search(client, "cats hunt mice"))[0]
+        other = (await search(client, "cats hunt mice"))[1]
+    assert (best["score"], best["dense_rank"], best["keyword_rank"]) == (pytest.approx(1.0), 1, 1)
+    assert (other["dense_rank"], other["keyword_rank"], other["keyword_score"]) == (2, None, None)
 
 
 async def test_a_document_without_words_is_stored_all_the_same(database_url, tenant):
