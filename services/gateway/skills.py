@@ -17,7 +17,7 @@ from kit.errors import (
     UpstreamFailed,
 )
 from services.gateway import replies
-from services.gateway.events import MEDIA_TYPE, Emit, received
+from services.gateway.events import MEDIA_TYPE, Emit, Event, received
 from services.gateway.schemas import AssistRequest, Intent, Language
 from services.gateway.settings import Settings
 from services.gateway.upstreams import LANGUAGE_MODEL, Upstreams
@@ -228,11 +228,19 @@ async def _finished(imagegen: ServiceClient, location: str, asked: Asked) -> Job
                 raise UpstreamFailed(f"The job's events answered {stream.status_code}.")
             async for event in received(stream.aiter_lines()):
                 headers |= {"Last-Event-ID": event.id} if event.id else {}
-                await asked.emit("preview" if event.name == "preview" else "progress", event.data)
+                await _tell(event, asked.emit)
         job: Job = await imagegen.call("GET", location, headers=asked.headers)
         if job["status"] in OVER:
             return job
         await anyio.sleep(RECONNECT_SECONDS)
+
+
+async def _tell(event: Event, emit: Emit) -> None:
+    """Pass a job's event on; the last one is left to the result, which follows it."""
+    if event.name in ("progress", "preview"):
+        await emit(event.name, event.data)
+    elif event.name not in OVER:
+        await emit("progress", {"status": event.name})
 
 
 def _completion(response: httpx2.Response) -> str:

@@ -51,7 +51,10 @@ def painter(job: Mapping[str, Any] = DONE, answers: Mapping[str, Any] | None = N
             "POST /v1/blends": accepted,
             f"GET {JOB}": dict(job),
             f"GET {JOB}/events": lambda: events(
-                ("step", {"step": 1, "steps": 2}), ("preview", {"data": "aGk="})
+                ("painting", {}),
+                ("progress", {"step": 1, "steps": 2}),
+                ("preview", {"data": "aGk="}),
+                ("done", DONE),
             ),
             f"DELETE {JOB}": dict(job),
             **(answers or {}),
@@ -178,7 +181,7 @@ async def test_events_that_break_off_are_taken_up_where_they_ended():
     answer = await assist(DRAWS, {"imagegen": imagegen.app}, {"Prefer": "wait=20"})
     assert answer.status_code == 200
     resumed = [headers.get("last-event-id") for headers in imagegen.headers]
-    assert resumed == [None, None, None, "1", None]
+    assert resumed == [None, None, None, "3", None]
 
 
 async def test_when_the_wait_runs_out_the_job_is_handed_over():
@@ -388,9 +391,14 @@ async def test_a_stream_tells_the_route_the_progress_and_the_result():
     )
     assert answer.headers["content-type"].startswith("text/event-stream")
     said = told(answer.text)
-    assert [name for name, _ in said] == ["route", "progress", "progress", "preview", "result"]
     assert said[0][1]["intent"] == "draw"
-    assert said[1][1] == WAITING
+    assert said[1:-1] == [
+        ("progress", WAITING),
+        ("progress", {"status": "painting"}),
+        ("progress", {"step": 1, "steps": 2}),
+        ("preview", {"data": "aGk="}),
+    ]
+    assert (said[0][0], said[-1][0]) == ("route", "result")
     assert said[-1][1]["output"] == DONE
 
 
