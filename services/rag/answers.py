@@ -10,7 +10,7 @@ import structlog
 
 from kit.client import ServiceClient
 from services.rag.chunking import around
-from services.rag.memory import Memory, self_contained
+from services.rag.memory import Memory, new_id, self_contained
 from services.rag.retrieval import Filter, Key, Retrieval
 from services.rag.schemas import Answer, Citation, Passage, Turn
 
@@ -28,6 +28,7 @@ class Asked:
     question: str
     full_question: str
     conversation: str
+    is_new: bool
     passages: list[Passage]
 
 
@@ -60,8 +61,7 @@ class Answerer:
         before = await self._memory.last_question(tenant, conversation) if conversation else None
         full = self_contained(question, before)
         passages = await self._retrieval.search(key, full, k=self._passages, where=where)
-        conversation = conversation or await self._memory.start(tenant)
-        return Asked(key, question, full, conversation, passages)
+        return Asked(key, question, full, conversation or new_id(), not conversation, passages)
 
     async def answer(self, asked: Asked) -> Answer:
         """Read the passages, take the best span's sentence, and remember the turn."""
@@ -83,7 +83,7 @@ class Answerer:
             citations=citations,
             at=datetime.now(UTC),
         )
-        await self._memory.remember(asked.key[0], asked.conversation, turn)
+        await self._memory.remember(asked.key[0], asked.conversation, turn, is_new=asked.is_new)
         return Answer(
             answer=answer,
             answered=answer is not None,

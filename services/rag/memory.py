@@ -16,15 +16,6 @@ class Memory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, tenant: str) -> str:
-        """Make a conversation and return its id."""
-        conversation = uuid.uuid4().hex
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                "insert into conversations (tenant, id) values ($1, $2)", tenant, conversation
-            )
-        return conversation
-
     async def last_question(self, tenant: str, conversation: str) -> str | None:
         """Return the newest turn's question, none in an empty one; raise NotFound for none such."""
         async with self._database.connection() as connection:
@@ -40,9 +31,13 @@ class Memory:
         question: str | None = row["question"]
         return question
 
-    async def remember(self, tenant: str, conversation: str, turn: Turn) -> None:
-        """Append a turn; a conversation that was deleted meanwhile stays deleted."""
+    async def remember(self, tenant: str, conversation: str, turn: Turn, *, is_new: bool) -> None:
+        """Append a turn, the first one with its conversation; a deleted one stays deleted."""
         async with self._database.transaction() as connection:
+            if is_new:
+                await connection.execute(
+                    "insert into conversations (tenant, id) values ($1, $2)", tenant, conversation
+                )
             found = await connection.fetchrow(
                 "select id from conversations where tenant = $1 and id = $2 for no key update",
                 tenant,
@@ -98,6 +93,11 @@ class Memory:
             )
         if not gone:
             raise _missing(conversation)
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess."""
+    return uuid.uuid4().hex
 
 
 def self_contained(question: str, before: str | None) -> str:

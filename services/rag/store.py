@@ -114,9 +114,13 @@ class Store:
 
         Raises NotFound when the collection does not exist.
         """
+        digests = await asyncio.to_thread(lambda: [_digest(document) for document in documents])
         async with self._database.transaction() as connection:
             await _lock(connection, key)
-            return [await _add(connection, key, document) for document in documents]
+            return [
+                await _add(connection, key, document, digest)
+                for document, digest in zip(documents, digests, strict=True)
+            ]
 
     async def document(self, key: Key, document: str) -> Document:
         """Return the newest version, indexed or not, or raise NotFound."""
@@ -272,8 +276,7 @@ async def _lock(connection: Connection, key: Key) -> Row:
     return row
 
 
-async def _add(connection: Connection, key: Key, document: NewDocument) -> Receipt:
-    digest = _digest(document)
+async def _add(connection: Connection, key: Key, document: NewDocument, digest: bytes) -> Receipt:
     identity = document.id or digest.hex()[:20]
     last = await connection.fetchrow(
         "select version, sha256, status from documents"
