@@ -5,6 +5,6 @@ data=$1
 out=${2:-models/qa}
 export OMP_NUM_THREADS=1
 python -m training.qa.train --data "$data" --out "$out"
-# The no-answer threshold is fitted on the graph that is served; the torch model shows what INT8 costs.
+# The no-answer threshold is fitted on the graph that is served; fp32 shows what INT8 costs.
 python -m training.qa.evaluate --data "$data" --model "$out" --variant onnx-int8 --fit
-python -m training.qa.evaluate --data "$data" --model "$out" --variant torch-fp32
+python -m training.qa.evaluate --data "$data" --model "$out" --variant onnx-fp32
