@@ -107,7 +107,9 @@ class Batcher(Generic[I, O]):
         return await self._answers(items)
 
     async def _answers(self, items: Sequence[_Item[I, O]]) -> list[O]:
-        for item in items:
+        # Neighbours in the queue meet in a batch: of one length, they need no padding.
+        for item in sorted(items, key=lambda item: item.tokens):
+            item.order = next(self._order)
             heapq.heappush(self._waiting, item)
         self._wake.set()
         try:
@@ -120,7 +122,7 @@ class Batcher(Generic[I, O]):
         limit = deadline.current()
         at = limit.at if limit else math.inf
         answer: asyncio.Future[O] = asyncio.get_running_loop().create_future()
-        return _Item(at, next(self._order), value, max(1, self._tokens(value)), answer)
+        return _Item(at, 0, value, max(1, self._tokens(value)), answer)
 
     def _admit(self, items: Sequence[_Item[I, O]]) -> None:
         wait_ms = self.backlog_ms
