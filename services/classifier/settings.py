@@ -28,7 +28,7 @@ class Settings(ServiceSettings):
     """Most windows of text in one batch."""
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Most tokens in one batch, padding included."""
-    queue_ms: Annotated[float, Field(gt=0)] = 2000.0
+    queue_ms: Annotated[float, Field(gt=0)] = 5000.0
     """Estimated work that may wait; beyond it callers get 429."""
     overlap_tokens: Annotated[int, Field(ge=0)] = 64
     """Tokens that neighbouring windows of a long text share."""

@@ -26,7 +26,7 @@ class Settings(ServiceSettings):
     """Most windows of context in one batch."""
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Most tokens in one batch, padding included."""
-    queue_ms: Annotated[float, Field(gt=0)] = 2000.0
+    queue_ms: Annotated[float, Field(gt=0)] = 5000.0
     """Estimated work that may wait; beyond it callers get 429."""
     window_tokens: Annotated[int, Field(ge=64)] = 384
     """Most tokens in a window, the question included; the model may allow fewer."""
