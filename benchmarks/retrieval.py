@@ -23,6 +23,7 @@ from kit.metrics import Metrics
 from services.rag import model, postgres
 from services.rag.database import Database, opened
 from services.rag.ingest import Ingest
+from services.rag.jobs import Jobs
 from services.rag.model import Vector
 from services.rag.retrieval import Retrieval
 from services.rag.schemas import Mode, NewDocument
@@ -116,7 +117,7 @@ def _ingest(
     database: Database, batcher: Batcher[str, Vector], metrics: Metrics, words: int
 ) -> Ingest:
     return Ingest(
-        Store(database),
+        Jobs(database),
         batcher,
         model="bench",
         max_words=words,

@@ -11,7 +11,8 @@ import structlog
 from kit.client import ServiceClient
 from services.rag.chunking import around
 from services.rag.memory import Memory, new_id, self_contained
-from services.rag.retrieval import Filter, Key, Retrieval
+from services.rag.postings import Key
+from services.rag.retrieval import Filter, Retrieval
 from services.rag.schemas import Answer, Citation, Passage, Turn
 
 RANK_DISCOUNT = 0.05  # what a place further down costs a span, as a share of its score

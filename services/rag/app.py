@@ -15,6 +15,7 @@ from services.rag import database, model, postgres
 from services.rag.answers import Answerer
 from services.rag.database import Database
 from services.rag.ingest import Ingest
+from services.rag.jobs import Jobs
 from services.rag.memory import Memory
 from services.rag.model import Embedder, Vector
 from services.rag.retrieval import Retrieval
@@ -44,7 +45,7 @@ def create_app(
             )
             vectors = f"{own.name}@{own.revision}"  # those of another model are made anew
             resources = _resources(app, known, db, batcher, vectors, qa)
-            await resources["store"].renew_for(vectors)
+            await resources["jobs"].renew_for(vectors)
             await stack.enter_async_context(resources["ingest"].running())
             yield resources
 
@@ -66,10 +67,10 @@ def _resources(
     qa: ServiceClient,
 ) -> Resources:
     """Build what the routes need on what was opened."""
-    store, memory = Store(db), Memory(db)
+    store, jobs, memory = Store(db), Jobs(db), Memory(db)
     retrieval = Retrieval(db, batcher, model=vectors, dense_weights=settings.dense_weights)
     ingest = Ingest(
-        store,
+        jobs,
         batcher,
         model=vectors,
         max_words=settings.chunk_words,
@@ -82,6 +83,7 @@ def _resources(
     app.state.health.checks["ingest"] = ingest.check
     return {
         "store": store,
+        "jobs": jobs,
         "memory": memory,
         "retrieval": retrieval,
         "ingest": ingest,

@@ -13,8 +13,9 @@ from kit.errors import NotReady, Overloaded, ServiceError
 from kit.metrics import Metrics
 from services.rag import chunking, language
 from services.rag.chunking import Span
+from services.rag.jobs import Job, Jobs, Source
 from services.rag.model import Vector
-from services.rag.store import Chunk, Job, Source, Store
+from services.rag.postings import Chunk
 
 LOOK_SECONDS = 2.0  # how often to look for jobs that other processes left
 RETRY_SECONDS = 0.5
@@ -36,7 +37,7 @@ class Piece:
 
 
 class Ingest:
-    """Takes jobs from the store until it is stopped.
+    """Takes jobs until it is stopped.
 
     Survives an absent database. A document that fails, or takes the process down, three times is
     given up with its reason; stopping hands the present one back.
@@ -44,7 +45,7 @@ class Ingest:
 
     def __init__(
         self,
-        store: Store,
+        jobs: Jobs,
         embedder: Batcher[str, Vector],
         *,
         model: str,
@@ -52,7 +53,7 @@ class Ingest:
         lease_seconds: float,
         metrics: Metrics,
     ) -> None:
-        self._store = store
+        self._jobs = jobs
         self._embedder = embedder
         self._model = model
         self._max_words = max_words
@@ -97,8 +98,8 @@ class Ingest:
 
     async def _one(self) -> bool:
         """Index one document if one waits."""
-        self._waiting.set(await self._store.waiting())
-        job = await self._store.claim(self._lease_seconds)
+        self._waiting.set(await self._jobs.waiting())
+        job = await self._jobs.claim(self._lease_seconds)
         if job:
             await self._do(job)
         return job is not None
@@ -116,13 +117,13 @@ class Ingest:
             result = await self._patiently(job)
         except asyncio.CancelledError:
             # Best effort: without it the lease ends by itself.
-            await asyncio.gather(self._store.give_back(job), return_exceptions=True)
+            await asyncio.gather(self._jobs.give_back(job), return_exceptions=True)
             raise
         except Exception as error:
             log.exception("ingest_failed", attempt=job.attempts, **bound)
             result = "failed"
             if job.attempts >= MAX_ATTEMPTS:
-                await self._store.fail(job, _reason(error))
+                await self._jobs.fail(job, _reason(error))
         self._indexed.labels(result).inc()
         log.info("ingested", result=result, **bound)
 
@@ -137,20 +138,20 @@ class Ingest:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _index(self, job: Job) -> str:
-        source = await self._store.source(job)
+        source = await self._jobs.source(job)
         if source is None:
             return "gone"
         if job.attempts > MAX_ATTEMPTS:
-            await self._store.fail(job, "Indexing ended the process several times.")
+            await self._jobs.fail(job, "Indexing ended the process several times.")
             return "failed"
         known = source.language or language.detect(f"{source.title}\n{source.text}")
         pieces = await asyncio.to_thread(_pieces, source, known, self._max_words)
         chunks: list[Chunk] = []
         for start in range(0, len(pieces), EMBED_AT_ONCE):
             chunks += await self._embedded(pieces[start : start + EMBED_AT_ONCE])
-            await self._store.extend(job, self._lease_seconds)
+            await self._jobs.extend(job, self._lease_seconds)
             self._alive_at = time.monotonic()
-        is_ours = await self._store.index(job, chunks, known, self._model)
+        is_ours = await self._jobs.index(job, chunks, known, self._model)
         return "indexed" if is_ours else "superseded"
 
     async def _embedded(self, pieces: list[Piece]) -> list[Chunk]:

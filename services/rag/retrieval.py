@@ -8,15 +8,14 @@ from typing import Any
 from pgvector import HalfVector, SparseVector
 
 from kit.batching import Batcher
-from kit.errors import NotFound
 from services.rag import bm25, language
 from services.rag.database import Connection, Database, Row
 from services.rag.model import Vector
+from services.rag.postings import Key, no_collection
 from services.rag.schemas import Mode, Passage
 
 DEPTH = 100  # places of each leg that the fusion looks at
 
-Key = tuple[str, str]
 Filter = dict[str, Any] | None
 Place = tuple[str, int]
 """A chunk within its collection: document and position."""
@@ -156,7 +155,7 @@ async def _details(connection: Connection, key: Key, places: list[Place]) -> dic
     if not rows and not await connection.fetchval(
         "select true from collections where tenant = $1 and name = $2", *key
     ):
-        raise NotFound(f"There is no collection {key[1]!r}.")
+        raise no_collection(key)
     return {(row["document"], row["position"]): row for row in rows}
 
 

@@ -19,10 +19,12 @@ from services.rag import postgres
 from services.rag.app import create_app
 from services.rag.chunking import Span
 from services.rag.database import Database, opened
+from services.rag.jobs import Jobs
 from services.rag.postgres import Postgres, PostgresUnavailable
+from services.rag.postings import Chunk
 from services.rag.schemas import NewDocument
 from services.rag.settings import Settings
-from services.rag.store import Chunk, Store
+from services.rag.store import Store
 from tests.rag.support import HashEmbedder, fill, rag, search
 from tests.support import client_for, until
 
@@ -38,9 +40,9 @@ async def own_server(folder: Path) -> AsyncGenerator[Postgres]:
 
 
 @asynccontextmanager
-async def store_on(url: str) -> AsyncGenerator[Store]:
+async def stored(url: str) -> AsyncGenerator[tuple[Store, Jobs]]:
     async with opened(url, connections=4) as database:
-        yield Store(database)
+        yield Store(database), Jobs(database)
 
 
 async def upload(client: httpx2.AsyncClient, number: int) -> list[str]:
@@ -104,10 +106,20 @@ async def test_an_absent_database_is_503_with_a_reason_and_comes_back_by_itself(
     assert [one["document_id"] for one in found] == ["a"]
 
 
+async def claim_of(jobs: Jobs, tenant: str, lease_seconds: float) -> Any:
+    """Claim until the tenant's own job comes; other tests' jobs stay leased for a moment."""
+    while True:
+        job = await jobs.claim(lease_seconds)
+        assert job is not None
+        if job.key[0] == tenant:
+            return job
+
+
 async def test_a_document_left_by_a_dead_worker_is_taken_up_again(database_url, tenant):
-    async with store_on(database_url) as store:
+    async with stored(database_url) as (store, jobs):
         await store.create((tenant, "docs"), "")
         await store.add((tenant, "docs"), [NewDocument(id="left", text="Left behind.")])
+        await claim_of(jobs, tenant, 0.5)
         async with rag(database_url, tenant) as client:
 
             async def ready() -> bool:
@@ -117,34 +129,25 @@ async def test_a_document_left_by_a_dead_worker_is_taken_up_again(database_url, 
             await until(ready)
 
 
-async def claim_of(store: Store, tenant: str, lease_seconds: float) -> Any:
-    """Claim until the tenant's own job comes; other tests' jobs stay leased for a moment."""
-    while True:
-        job = await store.claim(lease_seconds)
-        assert job is not None
-        if job.key[0] == tenant:
-            return job
-
-
 async def test_a_worker_whose_lease_went_to_another_changes_nothing(database_url, tenant):
     chunk = Chunk(Span(0, 5), "Text.", ["text"], HashEmbedder().embed(["Text."])[0])
-    async with store_on(database_url) as store:
+    async with stored(database_url) as (store, jobs):
         await store.create((tenant, "docs"), "")
         await store.add((tenant, "docs"), [NewDocument(id="a", text="Text.")])
-        slow = await claim_of(store, tenant, 0.0)
-        quick = await claim_of(store, tenant, 60.0)
-        assert await store.index(quick, [chunk], "en", "hash@1")
-        assert not await store.index(slow, [chunk, chunk], "en", "hash@1")
+        slow = await claim_of(jobs, tenant, 0.0)
+        quick = await claim_of(jobs, tenant, 60.0)
+        assert await jobs.index(quick, [chunk], "en", "hash@1")
+        assert not await jobs.index(slow, [chunk, chunk], "en", "hash@1")
         assert (await store.collection((tenant, "docs"))).chunks == 1
 
 
 async def test_a_job_that_is_given_back_is_not_charged(database_url, tenant):
-    async with store_on(database_url) as store:
+    async with stored(database_url) as (store, jobs):
         await store.create((tenant, "docs"), "")
         await store.add((tenant, "docs"), [NewDocument(id="a", text="Text.")])
-        first = await claim_of(store, tenant, 60.0)
-        await store.give_back(first)
-        assert (await claim_of(store, tenant, 60.0)).attempts == first.attempts
+        first = await claim_of(jobs, tenant, 60.0)
+        await jobs.give_back(first)
+        assert (await claim_of(jobs, tenant, 60.0)).attempts == first.attempts
         await store.drop((tenant, "docs"))
 
 
