@@ -39,6 +39,7 @@ local found
 repeat
   found = false
   for _, tenant in ipairs(call('ZRANGE', key('fair'), 0, 63)) do
+    if room <= 0 then break end
     local id = head(key('lane', batch, tenant))
     if id and tonumber((fields(id, 'count'))) <= room then
       found = take(id) or found

@@ -119,17 +119,19 @@ local function rate()
 end
 
 -- What fair sharing serves before a tenant's job that has `own_jobs` of `own_cost` before it.
+-- Others' jobs are counted by the mean cost: an estimate, in two calls for a thousand tenants.
 local function ahead(tenant, own_jobs, own_cost)
   local reach = virtual_time(tenant) + own_cost
-  local jobs, cost = own_jobs, own_cost
+  local waits = {}
+  local backlog = call('HGETALL', key('backlog'))
+  for i = 1, #backlog, 2 do waits[backlog[i]] = tonumber(backlog[i + 1]) end
+  local before = 0
   local others = call('ZRANGE', key('fair'), 0, 999, 'WITHSCORES')
   for i = 1, #others, 2 do
-    local waits = tonumber(call('HGET', key('backlog'), others[i]) or 0)
-    local before = math.min(waits, reach - others[i + 1])
-    if others[i] ~= tenant and before > 0 then
-      cost = cost + before
-      jobs = jobs + math.ceil(call('ZCARD', key('queue', others[i])) * before / waits)
+    if others[i] ~= tenant then
+      before = before + math.max(0, math.min(waits[others[i]], reach - others[i + 1]))
     end
   end
-  return jobs, cost
+  local mean = total('waiting_cost') / math.max(1, total('waiting'))
+  return own_jobs + math.ceil(before / math.max(1, mean) - 1e-6), own_cost + before
 end

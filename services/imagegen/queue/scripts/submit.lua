@@ -18,11 +18,14 @@ if waiting >= tonumber(max_waiting) then
 end
 if speed > 0 then
   local painting = total('painting_cost')
-  local late = (total('waiting_cost') + painting) / speed - max_backlog_s
+  local backlog = total('waiting_cost') + painting
+  local late = backlog / speed - max_backlog_s
   if late > 0 then return {'full', tostring(late)} end
-  local _, before = ahead(tenant, waiting, mine)
-  late = (before + painting + cost) / speed - deadline_s
-  if late > 0 then return {'late', tostring(late)} end
+  if (backlog + cost) / speed > tonumber(deadline_s) then -- only then does its place matter
+    local _, before = ahead(tenant, waiting, mine)
+    late = (before + painting + cost) / speed - deadline_s
+    if late > 0 then return {'late', tostring(late)} end
+  end
 end
 
 local order = call('INCR', key('seq')) - priority * 2 ^ 40
