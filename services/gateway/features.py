@@ -8,9 +8,12 @@ from typing import Final
 # Longer messages keep their two ends, where people put the request; the middle is payload.
 HEAD: Final = 160
 TAIL: Final = 120
-QUOTED: Final = re.compile(r"«[^»]*»|“[^”]*”|„[^“”]*[“”]|\"[^\"]*\"|(?<!\w)'[^']{6,}'(?!\w)")
+# Bounded, so that thousands of opening marks cost no quadratic time.
+QUOTED: Final = re.compile(
+    r"«[^»]{0,4000}»|“[^”]{0,4000}”|„[^“”]{0,4000}[“”]|\"[^\"]{0,4000}\"|(?<!\w)'[^']{6,4000}'(?!\w)"
+)
 QUOTE_MARK: Final = "❝"
-SENTENCE_END: Final = re.compile(r"[.!?…]+(?=\s|$)")
+SENTENCE_END: Final = re.compile(r"[.!?…]{1,4}(?=\s|$)")
 WORD: Final = re.compile(r"\w+")
 
 CUES: Final = (
@@ -118,7 +121,8 @@ def _marks(text: str) -> set[str]:
         "question inside": "?" in inside or "¿" in inside[1:],
         "no question mark": "?" not in stripped,
         "several sentences": len(sentences) >= 3,
-        "statement and question": "?" in stripped and bool(re.search(r"\w\w\.(\s|$|[\"»”])", stripped)),
+        "statement and question": "?" in stripped
+        and bool(re.search(r"\w\w\.(\s|$|[\"»”])", stripped)),
         "comma list": len(parts) >= 3 and max(len(p.split()) for p in parts) <= 4,
         "percentage": bool(re.search(r"\d\s*%|\d/\d", stripped)),
         "digits": bool(re.search(r"\d", stripped)),

@@ -7,7 +7,7 @@ from services.gateway.features import QUOTED
 Language = Literal["en", "es", "ru"]
 LETTERS_READ: Final = 40  # the request comes first; what follows may be a text in another language
 CYRILLIC_SHARE: Final = 0.3
-SPANISH_MARKS: Final = frozenset("¿¡ñÑ")
+OPENING: Final = 18  # characters: two or three words, which are seldom payload
 
 
 def is_russian(text: str) -> bool:
@@ -23,6 +23,4 @@ def language_of(text: str, spanish_log_odds: float) -> Language:
     """Name the language; `spanish_log_odds` comes from the router's n-grams."""
     if is_russian(text):
         return "ru"
-    if SPANISH_MARKS & set(text):
-        return "es"
     return "es" if spanish_log_odds > 0 else "en"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from services.gateway.features import CUES, cues, ngrams
-from services.gateway.language import Language, language_of
+from services.gateway.features import CUES, cues, frame, ngrams
+from services.gateway.language import OPENING, Language, language_of
 from services.gateway.slots import slots_of
 
 UNCLEAR: Final = "unclear"
@@ -134,9 +134,13 @@ class Router:
         return Route(
             intent=intent,
             confidence=round(float(probabilities[best]), 4),
-            alternatives=[Alternative(self.intents[i], round(float(probabilities[i]), 4)) for i in others],
-            language=language_of(request.text, self._spanish_log_odds(found)),
-            slots=slots_of(intent, request.text, has_context=request.has_context),
+            alternatives=[
+                Alternative(self.intents[i], round(float(probabilities[i]), 4)) for i in others
+            ],
+            language=language_of(request.text, self._spanish_log_odds(request.text, found)),
+            slots=slots_of(
+                intent, request.text, has_context=request.has_context, images=request.images
+            ),
             explanation=self._explain(found, probabilities),
         )
 
@@ -159,14 +163,20 @@ class Router:
     def _other(self, probabilities: Floats) -> float:
         return float(probabilities[self.intents.index(OTHER)]) if OTHER in self.intents else 0.0
 
-    def _spanish_log_odds(self, found: Found) -> float:
-        return float(found.values @ self.spanish[found.rows]) + self.spanish_bias
+    def _spanish_log_odds(self, text: str, found: Found) -> float:
+        """Add the opening, twice: "traduce: good morning" is a request in Spanish."""
+        opening = self._features(RouteRequest(frame(text)[:OPENING]))
+        parts = (float(f.values @ self.spanish[f.rows]) for f in (found, opening, opening))
+        return sum(parts) + 3 * self.spanish_bias
 
     def _explain(self, found: Found, probabilities: Floats) -> Explanation:
         first, second = np.argsort(-probabilities)[:2]
         contrast = self.weights[found.rows, first] - self.weights[found.rows, second]
         spoke = found.values * contrast
-        evidence = [(CUES[c], float(self.cue_weights[c, first] - self.cue_weights[c, second])) for c in found.cues]
+        evidence = [
+            (CUES[c], float(self.cue_weights[c, first] - self.cue_weights[c, second]))
+            for c in found.cues
+        ]
         strongest = np.argsort(-spoke)[:SHOWN]
         evidence += [(self.grams[found.rows[i]].strip(MARKS), float(spoke[i])) for i in strongest]
         top = sorted(evidence, key=lambda pair: -pair[1])[:SHOWN]

@@ -13,11 +13,13 @@ import math
 import platform
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from services.gateway.features import WORD
 from services.gateway.router import OTHER, UNCLEAR, Route, Router, RouteRequest
+from services.gateway.slots import slots_of
 
 DATA = Path(__file__).parent / "data"
 WEIGHT_TOLERANCE = 0.01
@@ -34,13 +36,17 @@ def measure(router: Router, rows: list[dict[str, str]]) -> dict[str, Any]:
     routes = [router.route(RouteRequest(row["text"])) for row in rows]
     right = [UNCLEAR if row["intent"] == OTHER else row["intent"] for row in rows]
     report = _scores(right, routes) | {"out_of_scope_auroc": _auroc(right, routes)}
-    report["by_intent"] = _shares(right, [r.intent for r in routes], [row["intent"] for row in rows])
+    report["by_intent"] = _shares(
+        right, [r.intent for r in routes], [row["intent"] for row in rows]
+    )
     report["by_language"] = {}
     for language in sorted({row["language"] for row in rows}):
         of = [i for i, row in enumerate(rows) if row["language"] == language]
         scores = _scores([right[i] for i in of], [routes[i] for i in of])
         found = sum(routes[i].language == language for i in of)
-        report["by_language"][language] = scores | {"language_recognised": round(found / len(of), 4)}
+        report["by_language"][language] = scores | {
+            "language_recognised": round(found / len(of), 4)
+        }
     return report
 
 
@@ -57,7 +63,10 @@ def _scores(right: list[str], routes: list[Route]) -> dict[str, Any]:
         "in_scope_abstained": sum(a != UNCLEAR and b == UNCLEAR for a, b in pairs),
         "in_scope_misrouted": sum(UNCLEAR not in {a, b} and a != b for a, b in pairs),
         "other_routed": sum(a == UNCLEAR and b != UNCLEAR for a, b in pairs),
-        "confusion": {label: dict(Counter(b for a, b in pairs if a == label).most_common()) for label in labels},
+        "confusion": {
+            label: dict(Counter(b for a, b in pairs if a == label).most_common())
+            for label in labels
+        },
     }
 
 
@@ -90,8 +99,6 @@ def _shares(right: list[str], said: list[str], groups: list[str]) -> dict[str, f
 
 def measure_slots(rows: list[dict[str, str]]) -> dict[str, Any]:
     """Return exact match and token F1 by slot, taking the right intent as given."""
-    from services.gateway.slots import slots_of
-
     scores: dict[str, list[tuple[bool, float]]] = {}
     for row in rows:
         found = slots_of(row["intent"], row["text"]).get(row["slot"])
@@ -113,7 +120,10 @@ def _slot_score(slot: str, found: Any, value: str) -> tuple[bool, float]:
             abs(a - b) <= WEIGHT_TOLERANCE for a, b in zip(found, wanted, strict=True)
         )
         return exact, float(exact)
-    said, wanted_words = Counter(WORD.findall(str(found or "").lower())), Counter(WORD.findall(value.lower()))
+    said, wanted_words = (
+        Counter(WORD.findall(str(found or "").lower())),
+        Counter(WORD.findall(value.lower())),
+    )
     common = (said & wanted_words).total()
     f1 = 2 * common / max(1, said.total() + wanted_words.total())
     return str(found or "").strip() == value.strip(), f1
@@ -127,17 +137,20 @@ def speed(router: Router, rows: list[dict[str, str]]) -> dict[str, Any]:
         router.route(RouteRequest(row["text"]))
         times.append((time.perf_counter() - started) * 1000)
     times.sort()
-    at = {name: round(times[int(len(times) * q)], 3) for name, q in (("p50_ms", 0.5), ("p99_ms", 0.99))}
+    at = {
+        name: round(times[int(len(times) * q)], 3)
+        for name, q in (("p50_ms", 0.5), ("p99_ms", 0.99))
+    }
     return {"decisions": len(times), **at, "machine": platform.processor() or platform.machine()}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write the report beside the weights."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--test", type=Path, default=DATA / "test.tsv")
     parser.add_argument("--slots", type=Path, default=DATA / "slots.tsv")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     router = Router.load(options.model)
     rows = read(options.test)
     sections = {

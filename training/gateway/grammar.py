@@ -26,7 +26,10 @@ class Grammar:
         """Read a phrase file; each multi-line string holds one entry per line."""
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = {
-            table: {name: [line for line in block.split("\n") if line] for name, block in entries.items()}
+            table: {
+                name: [line for line in block.split("\n") if line]
+                for name, block in entries.items()
+            }
             for table, entries in tables.items()
         }
         return cls(parts["lists"], parts["intents"])

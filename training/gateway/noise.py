@@ -4,8 +4,16 @@ import random
 import re
 import string
 
-ARTICLES = {"en": r"\b(a|an|the)\s", "es": r"\b(un|una|el|la|los|las)\s", "ru": r"\b(мне|этот|это)\s"}
-NEIGHBOURS = {"en": string.ascii_lowercase, "es": string.ascii_lowercase + "ñ", "ru": "абвгдежзийклмнопрстуфхцчшщыьэюя"}
+ARTICLES = {
+    "en": r"\b(a|an|the)\s",
+    "es": r"\b(un|una|el|la|los|las)\s",
+    "ru": r"\b(мне|этот|это)\s",
+}
+NEIGHBOURS = {
+    "en": string.ascii_lowercase,
+    "es": string.ascii_lowercase + "ñ",
+    "ru": "абвгдежзийклмнопрстуфхцчшщыьэюя",
+}
 
 
 def dress(text: str, openers: list[str], closers: list[str], rng: random.Random) -> str:

@@ -2,6 +2,7 @@
 
     python -m training.gateway.prepare --data DIR --out build/router [--tiny]
 
+Without --data the corpus is our phrases alone.
 Writes `corpus.tsv`: split, language, intent, has_context, images, source, text. Texts are one line each.
 """
 
@@ -9,7 +10,7 @@ import argparse
 import csv
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,18 @@ from training.gateway.noise import dress, gibberish, roughen
 
 PHRASES = Path(__file__).parent / "phrases"
 LANGUAGES = ("en", "es", "ru")
-ROWS = {"train": 1400, "dev": 350}  # authored rows per language and intent
-TINY_ROWS = {"train": 60, "dev": 30}
+ROWS = {"train": 1800, "dev": 400}  # authored rows per language and intent
+TINY_ROWS = {"train": 30, "dev": 15}
 # How many of the authored rows are repeated with a context (or pictures) beside them, of 100.
-WITH_CONTEXT = {"draw": 4, "blend": 2, "classify": 5, "answer": 15, "write": 12, "chat": 5, "other": 3}
+WITH_CONTEXT = {
+    "draw": 4,
+    "blend": 2,
+    "classify": 5,
+    "answer": 15,
+    "write": 12,
+    "chat": 5,
+    "other": 3,
+}
 SEED = 7
 
 
@@ -39,11 +48,17 @@ class Row:
     text: str
 
 
-def authored(language: str, grammar: Grammar, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+def authored(
+    language: str, grammar: Grammar, split: str, count: int, rng: random.Random
+) -> Iterator[Row]:
     """Draw messages from the grammar: every template in turn, roughened like typed text."""
     openers, closers = grammar.lists["opener"], grammar.lists["closer"]
     for intent, templates in grammar.intents.items():
-        order = [t for _ in range(count // len(templates) + 1) for t in rng.sample(templates, len(templates))]
+        order = [
+            t
+            for _ in range(count // len(templates) + 1)
+            for t in rng.sample(templates, len(templates))
+        ]
         for template in order[:count]:
             text = grammar.expand(template, rng)
             if "{tag}" not in template and intent != "other":
@@ -83,27 +98,32 @@ def published(data: Path, rng: random.Random, share: float) -> Iterator[Row]:
             yield Row(split_of(text), source.language, source.intent, 0, 0, source.name, text)
 
 
-def assemble(data: Path, *, tiny: bool) -> list[Row]:
+def assemble(data: Path | None, *, tiny: bool) -> list[Row]:
     """Build the whole corpus, the same for the same inputs."""
     rng = random.Random(SEED)
     wanted = TINY_ROWS if tiny else ROWS
-    rows = list(published(data, rng, 0.05 if tiny else 1.0))
+    rows = list(published(data, rng, 0.05 if tiny else 1.0)) if data else []
     for language in LANGUAGES:
-        whole = Grammar.read(PHRASES / f"{language}.toml").extended(public.fillers(data, language))
+        fillers = public.fillers(data, language) if data else {}
+        whole = Grammar.read(PHRASES / f"{language}.toml").extended(fillers)
         for split, count in wanted.items():
             grammar = whole.of_split(split)
             drawn = list(authored(language, grammar, split, count, rng))
-            rows += [*drawn, *shaped(drawn, grammar, rng), *nonsense(language, split, count // 12, rng)]
+            rows += [
+                *drawn,
+                *shaped(drawn, grammar, rng),
+                *nonsense(language, split, count // 12, rng),
+            ]
     return list(dict.fromkeys(replace(row, text=" ".join(row.text.split())) for row in rows))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write the corpus."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the public sets (see README.md)")
+    parser.add_argument("--data", type=Path, help="folder of the public sets (see README.md)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true", help="a corpus of seconds, for CI")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows = assemble(options.data, tiny=options.tiny)
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "corpus.tsv").open("w", encoding="utf-8", newline="") as file:

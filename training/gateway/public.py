@@ -57,10 +57,14 @@ class Source:
 def sources(data: Path) -> Iterator[Source]:
     """List the public messages with a clear intent; mostly English, which is what exists openly."""
     intent = data / "intent"
-    yield Source("parti", "en", "draw", 700, [row[0] for row in _table(intent / "parti_prompts.tsv.gz")[1:]])
+    yield Source(
+        "parti", "en", "draw", 700, [row[0] for row in _table(intent / "parti_prompts.tsv.gz")[1:]]
+    )
     clinc = json.loads(_text(intent / "clinc_oos_full.json.gz"))["train"]
     for ours, theirs in CLINC.items():
-        yield Source("clinc150", "en", ours, 500, [t for t, label in clinc if label in theirs.split()])
+        yield Source(
+            "clinc150", "en", ours, 500, [t for t, label in clinc if label in theirs.split()]
+        )
     hwu = _table(intent / "hwu64_fold1_train.tsv.gz")[1:]
     for ours, theirs in HWU.items():
         yield Source("hwu64", "en", ours, 500, [row[1] for row in hwu if row[0] in theirs.split()])
@@ -88,9 +92,13 @@ def fillers(data: Path, language: str) -> dict[str, list[str]]:
     if language == "en":
         prompts = [row[0] for row in _table(data / "intent" / "parti_prompts.tsv.gz")[1:]]
         lists["thing"] = [p for p in prompts if len(p) < 60][:100]
-        lists["feeling_text"] = _feelings(_table(data / "goemotions" / "goemotions_train.tsv.gz"), 0)
+        lists["feeling_text"] = _feelings(
+            _table(data / "goemotions" / "goemotions_train.tsv.gz"), 0
+        )
     if language == "ru":
-        rows = csv.reader(io.StringIO(_text(data / "goemotions" / "ru_goemotions_validation.csv.gz")))
+        rows = csv.reader(
+            io.StringIO(_text(data / "goemotions" / "ru_goemotions_validation.csv.gz"))
+        )
         lists["feeling_text"] = _feelings(list(rows)[1:], 0)
     return lists
 
