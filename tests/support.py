@@ -32,7 +32,7 @@ async def serve(app: FastAPI) -> AsyncGenerator[httpx2.AsyncClient]:
     Code of ours that blocks the event loop meanwhile raises BlockingError.
     """
     with blockbuster_ctx(["kit", "services"]):
-        async with LifespanManager(app), client_for(app) as client:
+        async with LifespanManager(app, WAIT_SECONDS, WAIT_SECONDS), client_for(app) as client:
             await until(_readiness(app, client))
             yield client
 
