@@ -39,7 +39,7 @@ def test_the_served_probabilities_are_those_that_were_trained(trained):
     rows = train.read(trained / "corpus.tsv")[:40]
     router = Router.load(trained)
     table = train.Table.of(rows, vocabulary=router.grams)
-    scores = table.features(router.idf) @ np.vstack(
+    scores = table.features(router.idf.astype(np.float64)) @ np.vstack(
         [router.weights, router.cue_weights / train.CUE_BOOST]
     )
     expected = train.softmax((scores + router.bias) / router.temperature)

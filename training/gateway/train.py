@@ -127,11 +127,9 @@ def balance(rows: list[Row]) -> Array:
     return balanced
 
 
-def regress(
-    x: csr_matrix, labels: list[str], weights: Array, steps: int = 80
-) -> tuple[Array, Array]:
+def regress(x: csr_matrix, labels: list[str], weights: Array) -> tuple[Array, Array]:
     """Fit a multinomial logistic regression; columns in the order of INTENTS."""
-    model = LogisticRegression(C=STRENGTH, max_iter=steps, tol=2e-3)
+    model = LogisticRegression(C=STRENGTH, max_iter=150, tol=1e-3)
     model.fit(x, labels, sample_weight=weights)
     order = [list(model.classes_).index(intent) for intent in INTENTS]
     return model.coef_[order].T, model.intercept_[order]
@@ -157,7 +155,7 @@ def fit(table: Table, keep: int) -> tuple[Fitted, NDArray[np.int64]]:
     """Choose the n-grams by a first fit on all of them, then fit intents and language on those kept."""
     labels, weights = [row.intent for row in table.rows], balance(table.rows)
     x = table.features(table.idf())
-    chosen = prune(x, regress(x, labels, weights, steps=30)[0], keep)
+    chosen = prune(x, regress(x, labels, weights)[0], keep)
     small = table.with_grams(chosen)
     idf = small.idf()
     x = small.features(idf)
