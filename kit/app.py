@@ -20,6 +20,7 @@ from kit.errors import BadRequest, ErrorShape, NotReady, TooLarge, Unauthorized,
 from kit.health import Health, State
 from kit.logs import RequestIdMiddleware
 from kit.metrics import Metrics, MetricsMiddleware
+from kit.models import ModelUnavailable
 from kit.settings import ServiceSettings
 
 VERSION = "0.1.0"
@@ -106,6 +107,9 @@ async def _live(app: FastAPI, life: Life, stop: asyncio.Event) -> None:
             health.ready()
             log.info("ready")
             await stop.wait()
+    except ModelUnavailable as error:  # says what to do; a traceback would only hide it
+        log.error("model_unavailable", reason=str(error))
+        health.broken(str(error))
     except Exception as error:
         log.exception("start_or_stop_failed")
         health.broken(f"{type(error).__name__}: {error}")
