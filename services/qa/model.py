@@ -24,7 +24,7 @@ class Reader:
     """A model with a start and an end logit per token (BERT for SQuAD, Devlin et al. 2018)."""
 
     def __init__(
-        self, model: TextModel, *, window: int = 384, overlap: int = 128, longest: int = 48
+        self, model: TextModel, *, window: int = 384, overlap: int = 64, longest: int = 48
     ) -> None:
         self.model = model
         self._window = min(window, model.max_length)

@@ -30,7 +30,7 @@ class Settings(ServiceSettings):
     """Estimated work that may wait; beyond it callers get 429."""
     window_tokens: Annotated[int, Field(ge=64)] = 384
     """Most tokens in a window, the question included; the model may allow fewer."""
-    overlap_tokens: Annotated[int, Field(ge=0)] = 128
-    """Tokens that neighbouring windows of a long context share."""
+    overlap_tokens: Annotated[int, Field(ge=0)] = 64
+    """Tokens that neighbouring windows of a long context share; more than an answer may have."""
     answer_tokens: Annotated[int, Field(ge=1)] = 48
     """Most tokens in an answer; Russian takes about three per word with the embedded model."""
