@@ -24,6 +24,7 @@ from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix, diags, hstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no types
 
 from services.gateway.features import CUES, cues, ngrams
 from services.gateway.router import FORMAT
@@ -130,7 +131,8 @@ def balance(rows: list[Row]) -> Array:
 def regress(x: csr_matrix, labels: list[str], weights: Array) -> tuple[Array, Array]:
     """Fit a multinomial logistic regression; columns in the order of INTENTS."""
     model = LogisticRegression(C=STRENGTH, max_iter=150, tol=1e-3)
-    model.fit(x, labels, sample_weight=weights)
+    with threadpool_limits(1):  # vector operations this small only wait for their threads
+        model.fit(x, labels, sample_weight=weights)
     order = [list(model.classes_).index(intent) for intent in INTENTS]
     return model.coef_[order].T, model.intercept_[order]
 
