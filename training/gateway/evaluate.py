@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from services.gateway.assist import IntentRouter
 from services.gateway.features import WORD
 from services.gateway.router import OTHER, UNCLEAR, Route, Router, RouteRequest
 from services.gateway.slots import slots_of
@@ -31,7 +32,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-def measure(router: Router, rows: list[dict[str, str]]) -> dict[str, Any]:
+def measure(router: IntentRouter, rows: list[dict[str, str]]) -> dict[str, Any]:
     """Return accuracy, macro F1 and confusion, overall and by language."""
     routes = [router.route(RouteRequest(row["text"])) for row in rows]
     right = [UNCLEAR if row["intent"] == OTHER else row["intent"] for row in rows]
