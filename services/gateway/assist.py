@@ -169,7 +169,12 @@ class Assistant:
 
 def _slots(intent: Intent, request: AssistRequest) -> dict[str, Any]:
     """Find what an intent needs that the caller chose: the text itself if nothing else is found."""
-    found = slots_of(intent, request.text, has_context=request.context is not None)
+    found = slots_of(
+        intent,
+        request.text,
+        has_context=request.context is not None,
+        images=len(request.images),
+    )
     whole = WHOLE_TEXT.get(intent)
     return found if whole is None or found.get(whole) else found | {whole: request.text}
 
