@@ -133,7 +133,7 @@ async def wait_until_ready(stack: Stack) -> None:
     """Poll every `/readyz`, saying who became ready; raise StackFailed after a while."""
     waiting = dict(stack.ports)
     started = time.monotonic()
-    async with httpx2.AsyncClient(timeout=3.0) as client:
+    async with httpx2.AsyncClient(timeout=3.0, trust_env=False) as client:
         while waiting:
             reasons = {name: await _unready_reason(client, stack.url(name)) for name in waiting}
             for name in [name for name, reason in reasons.items() if not reason]:

@@ -61,7 +61,7 @@ def whole_stack(folder: Path) -> Iterator[RunningStack]:
     try:
         _wait_for_serving(process, output)
         url = f"http://127.0.0.1:{ports['gateway']}"
-        with httpx2.Client(base_url=url, timeout=90.0) as client:
+        with httpx2.Client(base_url=url, timeout=90.0, trust_env=False) as client:
             yield RunningStack(process, client, folder / "run")
     finally:
         process.send_signal(signal.SIGINT)
