@@ -20,6 +20,7 @@ def test_a_tiny_run_of_every_stage_ends_in_a_pipeline_and_a_report(tmp_path: Pat
     data, model = tmp_path / "data", tmp_path / "model"
     for stage, options in (
         (vae, ["--out", data]),
+        (vae, ["--out", data, "--refine"]),
         (prepare, ["--out", data]),
         (train, ["--data", data]),
         (export, ["--data", data, "--out", model]),

@@ -187,8 +187,8 @@ def main(arguments: list[str] | None = None) -> None:
     counts = TINY_PER_LANGUAGE if args.tiny else PER_LANGUAGE
     pipeline = load(args.model)
     report: dict[str, Any] = {"defaults": defaults}
-    for stage in ("vae", "train"):
-        if args.data:
+    for stage in ("vae", "vae_decoder", "train"):
+        if args.data and (args.data / f"{stage}.json").exists():
             report[stage] = json.loads((args.data / f"{stage}.json").read_text())
     report["ground_truth"] = ground_truth(counts)
     report["scores"] = measure(pipeline, defaults, counts)

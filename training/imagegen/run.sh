@@ -10,6 +10,7 @@ export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296
 export MALLOC_TOP_PAD_=268435456
 
 python -m training.imagegen.vae --out "$data"
+python -m training.imagegen.vae --out "$data" --refine --steps 2000
 python -m training.imagegen.prepare --out "$data"
 rm -f "$data/rendezvous"
 python -m training.imagegen.train --data "$data" --world 2 --rank 1 &
