@@ -2,9 +2,8 @@
 
     python -m benchmarks.quality --data DIR [--url http://127.0.0.1:8080]
 
-DIR holds `goemotions/` (goemotions_test.tsv[.gz] and labels.txt, github.com/google-research/google-research) and
-`xquad/` (xquad.{en,es,ru}.json[.gz], github.com/google-deepmind/xquad). Without `--url` the system is started here.
-Writes results/quality.json and prints the same as a table.
+DIR holds `goemotions/` (goemotions_test.tsv[.gz], labels.txt) and `xquad/` (xquad.{en,es,ru}.json[.gz]); README.md says
+where from. Without `--url` the system is started here. Writes results/quality.json and prints the same as a table.
 """
 
 import argparse
@@ -180,7 +179,7 @@ def draw(gateway: httpx2.Client, language: str, count: int) -> dict[str, Any]:
 
 def picture(gateway: httpx2.Client, answer: dict[str, Any]) -> Any:
     """Fetch an answer's picture as (height, width, 3) bytes; nothing drawn is an empty one."""
-    drawn = answer["output"].get("pictures") or []
+    drawn = (answer["output"] or {}).get("pictures") or []
     if not drawn:
         return np.full((64, 64, 3), 250, np.uint8)
     png = gateway.get(drawn[0]["url"]).raise_for_status().content
