@@ -1,7 +1,7 @@
 """Train the emotion adapter: `python -m training.classifier.train --data DIR --out models/emotions`.
 
 MiniLM, LoRA on every linear layer, mean pooling, 28 sigmoids.
-About 20 CPU minutes on one thread; `--tiny` takes seconds.
+About 23 CPU minutes on one thread; `--tiny` takes seconds.
 """
 
 import argparse

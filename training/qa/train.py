@@ -1,6 +1,6 @@
 """Train the span adapter: `python -m training.qa.train --data DIR --out models/qa`.
 
-One run over English, Spanish and (transliterated) Russian; XQuAD is never read here. About 35 CPU minutes on one
+One run over English, Spanish and (transliterated) Russian; XQuAD is never read here. About 40 CPU minutes on one
 thread; `--tiny` takes seconds.
 """
 
