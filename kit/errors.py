@@ -21,6 +21,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 
@@ -217,9 +218,24 @@ def _validation_line(line: Mapping[str, Any]) -> dict[str, Any]:
 async def _http_error(request: Request, error: Exception) -> Response:
     """Render what the framework itself refuses: unknown path, wrong method, broken body."""
     assert isinstance(error, HTTPException)
-    framework = ServiceError(str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    framework = ServiceError(str(error.detail), headers=headers)
     framework.status = HTTPStatus(error.status_code)
     return problem_response(request.scope, framework)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return every method of a path; the framework names those of its first route alone."""
+    return [
+        method
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _half_a_character(request: Request, _error: Exception) -> Response:

@@ -45,6 +45,13 @@ async def test_a_bug_is_a_500_without_internals_and_with_the_id():
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+async def test_a_wrong_method_is_told_every_right_one():
+    async with serve(tiny.create_app()) as client:
+        answer = await client.put("/bug")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, DELETE"
+
+
 async def test_half_a_character_is_the_callers_mistake():
     def stores(texts: list[str]) -> list[str]:
         return [text.encode().decode() for text in texts]

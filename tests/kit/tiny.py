@@ -72,6 +72,11 @@ async def busy() -> None:
     raise Overloaded("Full.", retry_after_seconds=1.25)
 
 
+@router.delete("/bug")
+async def no_bug() -> None:
+    """Share a path with another method."""
+
+
 @router.get("/bug")
 async def bug() -> None:
     raise RuntimeError("the secret of the house")
