@@ -100,6 +100,22 @@ async def test_a_job_that_costs_three_workers_is_given_up(settings: Settings, jo
     assert await jobs.claim(1) == []
 
 
+async def test_a_job_that_kills_workers_takes_no_neighbours_with_it(
+    settings: Settings, jobs: Jobs
+) -> None:
+    hasty = impatient(settings, jobs, lease_seconds=0.0)
+    poison = await submit(jobs)
+    neighbours = [await submit(jobs) for _ in range(3)]
+    while batch := await hasty.claim(4):
+        if poison in [job.id for job in batch]:
+            await hasty.sweep()
+        else:
+            assert [await jobs.finish(job, [PICTURE]) for job in batch] == [True] * len(batch)
+    assert (await jobs.look(poison, "ann")).status is Status.FAILED
+    ends = [(await jobs.look(job_id, "ann")).status for job_id in neighbours]
+    assert ends == [Status.DONE] * 3
+
+
 async def test_handing_a_job_back_is_not_charged(jobs: Jobs) -> None:
     job_id = await submit(jobs)
     later = await submit(jobs)

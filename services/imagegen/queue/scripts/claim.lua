@@ -27,13 +27,14 @@ end
 
 local function head(zset) return call('ZRANGE', zset, 0, 0)[1] end
 
-local batch
+local batch, losses
 repeat
   local tenant = head(key('fair'))
   if not tenant then return taken end
   local id = head(key('queue', tenant))
-  batch = fields(id, 'batch')
+  batch, losses = fields(id, 'batch', 'losses')
 until take(id)
+if losses ~= '0' then room = 0 end -- painted alone, it can take no neighbour down again
 
 local found
 repeat

@@ -4,7 +4,7 @@
 -- events:ID       stream  what happened to it; expires with it
 -- idem:TENANT:KEY string  "ID digest"; expires with its job
 -- queue:TENANT    zset    the tenant's waiting jobs in order
--- lane:BATCH:TENANT zset  the same jobs, those that can share a batch
+-- lane:BATCH:TENANT zset  the same jobs, those that can share a batch; none that cost a worker
 -- fair            zset    tenants with waiting jobs -> virtual time (cost taken so far)
 -- spent           zset    tenants without -> virtual time, forgotten when the clock has passed it
 -- clock, seq      string  virtual time of the last claim; order of arrival
@@ -48,12 +48,12 @@ local function virtual_time(tenant)
 end
 
 local function enqueue(id)
-  local tenant, batch, cost, order, deadline =
-    fields(id, 'tenant', 'batch', 'cost', 'order', 'deadline')
+  local tenant, batch, cost, order, deadline, losses =
+    fields(id, 'tenant', 'batch', 'cost', 'order', 'deadline', 'losses')
   call('HSET', key('job', id), 'status', 'waiting', 'step', 0, 'steps', 0)
   call('ZADD', key('deadlines'), deadline, id)
   call('ZADD', key('queue', tenant), order, id)
-  call('ZADD', key('lane', batch, tenant), order, id)
+  if losses == '0' then call('ZADD', key('lane', batch, tenant), order, id) end
   call('ZADD', key('fair'), 'NX', virtual_time(tenant), tenant)
   call('ZREM', key('spent'), tenant)
   call('HINCRBY', key('backlog'), tenant, cost)
