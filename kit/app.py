@@ -17,7 +17,7 @@ import kit.errors
 import kit.health
 from kit.deadline import DeadlineMiddleware
 from kit.errors import BadRequest, ErrorShape, NotReady, TooLarge, Unauthorized, problem_response
-from kit.health import Health, State
+from kit.health import Health
 from kit.logs import RequestIdMiddleware
 from kit.metrics import Metrics, MetricsMiddleware
 from kit.models import ModelUnavailable
@@ -87,7 +87,7 @@ def _in_background(life: Life) -> Callable[[FastAPI], AbstractAsyncContextManage
             yield
         finally:
             health: Health = app.state.health
-            if health.state is State.STARTING:
+            if not health.has_started:
                 task.cancel()  # it may wait for something that never comes
             if not health.is_broken:
                 health.drain()

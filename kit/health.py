@@ -34,6 +34,7 @@ class Health:
         self.checks: dict[str, Check] = {}
         self.info: dict[str, Any] = {}
         self.on_broken: Callable[[], None] = lambda: None
+        self.has_started = False
 
     @property
     def is_draining(self) -> bool:
@@ -46,8 +47,10 @@ class Health:
         return self.state is State.BROKEN
 
     def ready(self) -> None:
-        """Say that start-up is complete."""
-        self.state, self.reason = State.READY, ""
+        """Say that start-up is complete; a service that was told to stop meanwhile stays unready."""
+        self.has_started = True
+        if self.state is State.STARTING:
+            self.state, self.reason = State.READY, ""
 
     def drain(self) -> None:
         """Say that no new work should come here."""

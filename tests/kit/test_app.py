@@ -1,11 +1,14 @@
 """What every service promises: errors, limits, deadlines, ids, probes, the token."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 
+from kit.app import Resources
 from kit.errors import ServiceError
 from tests.kit import tiny
 from tests.support import client_for, serve, until
@@ -224,3 +227,30 @@ async def test_a_service_that_cannot_start_says_why_and_asks_for_a_restart():
         ready = await client.get("/readyz")
     assert (live.status_code, ready.status_code) == (503, 503)
     assert "the model file is damaged" in live.json()["reason"]
+
+
+async def test_a_service_that_is_told_to_stop_while_it_starts_stops_and_never_gets_ready():
+    async def waits(_: FastAPI) -> AsyncGenerator[Resources]:
+        await asyncio.Event().wait()  # for a database that never comes
+        yield {}
+
+    app = tiny.create_app(life=asynccontextmanager(waits))
+    async with asyncio.timeout(10), app.router.lifespan_context(app):
+        app.state.health.drain()  # as SIGTERM does
+    assert app.state.health.is_draining
+
+
+async def test_a_start_that_completes_after_the_order_to_stop_does_not_make_it_ready():
+    app = tiny.create_app()
+    app.state.health.drain()
+    async with app.router.lifespan_context(app), client_for(app) as client:
+        await until(_has_started(app))
+        ready = await client.get("/readyz")
+    assert (ready.status_code, ready.json()["state"]) == (503, "draining")
+
+
+def _has_started(app: FastAPI) -> Callable[[], Awaitable[bool]]:
+    async def has_started() -> bool:
+        return bool(app.state.resources)
+
+    return has_started

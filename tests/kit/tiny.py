@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from kit import deadline, logs
-from kit.app import Resources, Tenant, build_app, from_lifespan
+from kit.app import Life, Resources, Tenant, build_app, from_lifespan
 from kit.batching import Batcher
 from kit.errors import Overloaded
 from kit.settings import ServiceSettings
@@ -91,9 +91,9 @@ def upper(texts: list[str]) -> Sequence[str]:
     return [text.upper() for text in texts]
 
 
-def create_app(model: Model = upper, **options: Any) -> FastAPI:
+def create_app(model: Model = upper, *, life: Life | None = None, **options: Any) -> FastAPI:
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncGenerator[Resources]:
+    async def usual(app: FastAPI) -> AsyncGenerator[Resources]:
         batcher: Batcher[str, str] = Batcher(model, metrics=app.state.metrics)
         async with batcher.running(["warm"]):
             yield {"batcher": batcher, "calls": Calls()}
@@ -104,7 +104,7 @@ def create_app(model: Model = upper, **options: Any) -> FastAPI:
         description="The smallest service.",
         settings=settings,
         routers=[router],
-        life=life,
+        life=life or usual,
         error_shapes={"/items": lambda problem: {"error": problem["detail"]}},
     )
 
