@@ -8,18 +8,16 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 from tokenizers import Encoding, Tokenizer
 
 
 def _readable(text: str) -> str:
     if not text.strip():
-        raise PydanticCustomError("blank", "It must not be blank")
+        raise ValueError("it must not be blank")
     try:
         text.encode()
     except UnicodeEncodeError:
-        message = "It holds half a character (a lone surrogate)"
-        raise PydanticCustomError("surrogate", message) from None
+        raise ValueError("it holds half a character (a lone surrogate)") from None
     return text
 
 
