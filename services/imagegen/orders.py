@@ -4,7 +4,7 @@ import asyncio
 import re
 import uuid
 
-from kit.errors import NotFound, ServiceError, Unprocessable
+from kit.errors import NotFound, NotReady, ServiceError, Unprocessable
 from services.imagegen import drawings, pictures
 from services.imagegen.queue import Jobs
 from services.imagegen.schemas import (
@@ -53,6 +53,8 @@ class Orders:
             for path, content in zip(paths, contents, strict=True):
                 await self._storage.put(path, content)
             job = await self._submit(job_id, tenant, request, drawing, card, key)
+        except NotReady:
+            raise  # perhaps only the answer is lost and the job is queued; unused files expire
         except ServiceError:
             await self._discard(tenant, job_id)
             raise

@@ -13,10 +13,14 @@ import httpx2
 import pytest
 from PIL import Image
 
+from kit.errors import NotReady
 from local import redis as redis_server
 from services.imagegen import app
+from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs
+from services.imagegen.schemas import BlendRequest, SourceRequest
 from services.imagegen.settings import Settings
+from services.imagegen.storage import Storage
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
 from tests.support import serve, until
 
@@ -272,6 +276,24 @@ async def test_pictures_and_words_blend(settings: Settings) -> None:
     assert [given[part.picture].size for part in drawing.ingredients if part.picture] == [
         *((64, 64), (32, 32))
     ]
+
+
+async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(
+    settings: Settings, jobs: Jobs
+) -> None:
+    class Unheard(Jobs):
+        async def submit(self, *parts: Any, **more: Any) -> str:
+            await super().submit(*parts, **more)
+            raise NotReady("The answer was lost.")
+
+    storage = await asyncio.to_thread(Storage.at, settings.storage_url)
+    orders = Orders(Unheard(jobs._redis, settings), storage, settings)
+    request = BlendRequest(sources=[SourceRequest(data=png())])
+    with pytest.raises(NotReady):
+        await orders.blend(request, "ann", "key")
+    [job] = await jobs.claim(1)
+    [source] = job.drawing.ingredients
+    assert await storage.get(str(source.picture))
 
 
 async def test_redis_away_is_a_503_that_heals_and_loses_nothing(tmp_path: Path) -> None:
