@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from kit.errors import Conflict, NotFound, Overloaded
+from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue import Jobs
 from services.imagegen.schemas import Job, Status, StoredPicture
 from services.imagegen.settings import Settings
@@ -213,6 +213,31 @@ async def test_a_full_queue_tells_when_to_come_back(settings: Settings, jobs: Jo
         await submit(small)
     assert refused.value.retry_after_seconds == pytest.approx(3.0)
     assert (await jobs.totals()).jobs["waiting"] == 5
+
+
+async def test_a_redis_without_memory_takes_no_jobs_and_says_so(jobs: Jobs, redis: Redis) -> None:
+    await redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(NotReady, match="takes no new work"):
+            await submit(jobs)
+    finally:
+        await redis.config_set("maxmemory", 0)
+    await submit(jobs)
+
+
+async def test_the_backlog_counts_living_workers_and_does_not_vanish_with_the_last(
+    jobs: Jobs, redis: Redis
+) -> None:
+    await jobs.report("test", CARD, RATE)
+    await jobs.report("other", CARD, RATE)
+    for _ in range(4):
+        await submit(jobs)
+    assert (await jobs.totals()).backlog_seconds == pytest.approx(2.0)
+    await redis.zadd("{imagegen}:workers", {"other": 0})  # it was killed long ago
+    assert (await jobs.totals()).backlog_seconds == pytest.approx(4.0)
+    for worker in ("test", "other"):
+        await jobs.sign_off(worker)
+    assert (await jobs.totals()).backlog_seconds == pytest.approx(4.0)
 
 
 async def test_a_tenant_has_a_bound_of_its_own(settings: Settings, jobs: Jobs) -> None:

@@ -1,4 +1,4 @@
-"""A lease queue on Redis: eight short Lua scripts and the class that calls them."""
+"""A lease queue on Redis: nine short Lua scripts and the class that calls them."""
 
 from services.imagegen.queue.connection import connect
 from services.imagegen.queue.jobs import Jobs

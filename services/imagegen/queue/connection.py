@@ -1,5 +1,6 @@
 """The connection to Redis, and its failures as ours."""
 
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -8,12 +9,15 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kit.errors import NotReady
 
 ANSWER_SECONDS = 5.0
+# Memory or disk is full, it is a replica, or it lacks one. Redis 6 puts the code of what failed in a
+# script inside the message, where redis-py does not look.
+TAKES_NO_WRITES = re.compile(r"\b(OOM|MISCONF|READONLY|NOREPLICAS|MASTERDOWN|BUSY) ")
 log = structlog.get_logger(__name__)
 
 
@@ -47,7 +51,10 @@ def translated() -> Iterator[None]:
         yield
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise NotReady("The job queue cannot be reached. Nothing was lost; try again.") from error
-    except (OutOfMemoryError, ReadOnlyError) as error:
+    except ResponseError as error:
+        known = isinstance(error, OutOfMemoryError | ReadOnlyError)
+        if not known and not TAKES_NO_WRITES.search(str(error)):
+            raise
         raise NotReady("The job queue takes no new work at the moment.") from error
 
 

@@ -19,7 +19,7 @@ from services.imagegen.settings import Settings
 PREFIX = "{imagegen}"
 FOLDER = Path(__file__).parent / "scripts"
 COMMON = (FOLDER / "common.lua").read_text()
-NAMES = ("submit", "claim", "renew", "finish", "release", "cancel", "sweep", "look")
+NAMES = ("submit", "claim", "renew", "finish", "release", "cancel", "sweep", "look", "rate")
 SCRIPTS = {name: COMMON + (FOLDER / f"{name}.lua").read_text() for name in NAMES}
 SWEEP_LIMIT = 100
 DEAD_SECONDS = 7 * 24 * 3600
@@ -214,10 +214,10 @@ class Jobs:
         with translated():
             counts: Any = await self._redis.hgetall(_key("totals"))
             dead = await self._redis.zcard(_key("dead"))
-            rates: Any = await self._redis.hvals(_key("rates"))
+        rate = float(await self._call("rate"))
         states = {status.value: int(counts.get(status, 0)) for status in Status} | {"dead": dead}
         backlog = sum(int(counts.get(f"{state}_cost", 0)) for state in ("waiting", "painting"))
-        return Totals(states, backlog, sum(float(rate) for rate in rates))
+        return Totals(states, backlog, rate)
 
     async def ping(self) -> None:
         """Raise NotReady when Redis does not answer."""
