@@ -84,7 +84,12 @@ async def list_collections(tenant: Tenant, store: StoreDep) -> Collections:
     return Collections(collections=await store.collections(tenant))
 
 
-@router.put("/collections/{name}", summary="Make a collection", status_code=201)
+@router.put(
+    "/collections/{name}",
+    summary="Make a collection",
+    status_code=201,
+    responses={200: {"model": Collection, "description": "It existed; its description is new."}},
+)
 async def put_collection(
     name: Name,
     tenant: Tenant,
