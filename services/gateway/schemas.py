@@ -1,8 +1,16 @@
 """What goes over the wire at the gateway's own endpoints."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
 Language = Literal["en", "es", "ru"]
@@ -43,9 +51,18 @@ class Options(BaseModel):
         use_attribute_docstrings=True,
         json_schema_extra={"examples": [{"seed": 7}]},
     )
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)  # limits the depth as well
 
     intent: Intent | None = None
     """What to do, whatever the text sounds like."""
+
+    @model_validator(mode="after")
+    def _can_be_passed_on(self) -> Self:
+        try:
+            json.dumps(self.model_extra, allow_nan=False, ensure_ascii=False).encode()
+        except ValueError:
+            raise ValueError("give no NaN, no Infinity and no half of a character") from None
+        return self
 
 
 class AssistRequest(Closed):

@@ -95,6 +95,20 @@ async def test_half_of_a_surrogate_pair_is_not_a_bug():
     assert answer.status_code < 500
 
 
+@pytest.mark.parametrize(
+    "value",
+    [b"NaN", b"[-Infinity]", b"1e999", rb'{"a": "\ud800"}', b"[" * 945 + b"]" * 945, b"[" * 955],
+)
+async def test_an_option_that_cannot_be_passed_on_is_refused(value: bytes):
+    body = b'{"text": "hi", "options": {"seed": ' + value + b"}}"
+    async with served(FixedRouter("classify", {"text": "hi"})) as client:
+        answer = await client.post(
+            "/v1/assist", content=body, headers={"Content-Type": "application/json"}
+        )
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 async def test_an_unknown_path_is_a_problem():
     async with served() as client:
         answer = await client.get("/v1/nothing")
