@@ -93,7 +93,7 @@ class Supervisor:
         self._running[program.name] = process
         assert process.stdout is not None
         with self.log(program.name).open("ab") as log:
-            async for line in process.stdout:
+            async for line in _lines(process.stdout):
                 log.write(line)
                 log.flush()
                 if self._echo:
@@ -104,6 +104,20 @@ class Supervisor:
     def _say(self, text: str) -> None:
         sys.stdout.write(f"switchboard| {text}\n")
         sys.stdout.flush()
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncGenerator[bytes]:
+    """Yield lines; one that is longer than the reader's buffer comes in pieces."""
+    while True:
+        try:
+            line = await output.readuntil()
+        except asyncio.IncompleteReadError as end:
+            line = end.partial
+        except asyncio.LimitOverrunError as overrun:
+            line = await output.read(overrun.consumed)
+        if not line:
+            return
+        yield line
 
 
 def _die_with_parent() -> None:
