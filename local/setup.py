@@ -48,8 +48,9 @@ def install() -> None:
     wanted = _wanted()
     if STAMP.exists() and STAMP.read_text() == wanted and PYTHON.exists():
         return
-    if not PYTHON.exists():
-        _step("create .venv", [sys.executable, "-m", "venv", str(VENV)])
+    # pip comes last, so an interrupted creation has none.
+    if not (PYTHON.exists() and (VENV / "bin" / "pip").exists()):
+        _step("create .venv", [sys.executable, "-m", "venv", "--clear", str(VENV)])
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
     _step("upgrade pip", [*pip, "--upgrade", "pip"])
     # torch stands first and pinned: a looser wish would fetch gigabytes of CUDA.
@@ -88,6 +89,8 @@ def _reason(lines: list[str]) -> str:
     text = "\n".join(lines)
     if "No space left on device" in text:
         return f"the disk is full ({ROOT})."
+    if "ensurepip is not" in text:
+        return "Python has no venv module; on Debian and Ubuntu: apt install python3-venv."
     network = ("NewConnectionError", "Temporary failure in name resolution", "Read timed out")
     if any(sign in text for sign in network):
         return "the package index cannot be reached; check the network or pip's index settings."

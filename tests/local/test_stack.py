@@ -33,6 +33,11 @@ def test_redis_comes_first_so_that_nobody_waits_for_it(tmp_path: Path):
     [
         (["OSError: [Errno 28] No space left on device"], "the disk is full"),
         (["WARNING: NewConnectionError(...)"], "the package index cannot be reached"),
+        (
+            ["The virtual environment was not created successfully because ensurepip is not"]
+            + ["available.", "", "Failing command: /x/.venv/bin/python3"],
+            "apt install python3-venv",
+        ),
         (["Collecting x", "ERROR: No matching distribution found for x"], "No matching"),
     ],
 )
@@ -40,6 +45,23 @@ def test_a_failed_installation_says_why_in_one_line(lines: list[str], reason: st
     message = setup._reason(lines)
     assert reason in message
     assert "\n" not in message
+
+
+def test_an_interrupted_installation_is_taken_up_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name, path in {"VENV": "", "PYTHON": "bin/python", "STAMP": "installed.sha256"}.items():
+        monkeypatch.setattr(setup, name, tmp_path / path)
+    steps: list[str] = []
+    monkeypatch.setattr(setup, "_step", lambda title, _: steps.append(title.split()[0]))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()  # the creation ended before pip was there
+    setup.install()
+    (tmp_path / "bin" / "pip").touch()
+    (tmp_path / "installed.sha256").unlink()  # the installation ended before the stamp
+    setup.install()
+    setup.install()
+    assert steps == ["create", "upgrade", "install", "upgrade", "install"]
 
 
 def test_a_full_disk_is_noticed_before_the_installation(
