@@ -156,6 +156,9 @@ def main() -> int:
     except (StackFailed, OSError, httpx2.HTTPError) as problem:
         sys.stderr.write(f"The demo stopped: {problem}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nThe demo was interrupted; everything is stopped.\n")
+        return 130
 
 
 if __name__ == "__main__":

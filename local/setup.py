@@ -27,6 +27,9 @@ def main() -> int:
     except (SetupFailed, OSError) as problem:
         sys.stderr.write(f"\nSet-up stopped: {problem}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nSet-up was interrupted; the next one goes on from here.\n")
+        return 130
     return subprocess.run([PYTHON, "-m", "kit.models"], cwd=ROOT, check=False).returncode
 
 

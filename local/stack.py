@@ -54,7 +54,18 @@ class Stack:
 
 def ports_from_environment() -> dict[str, int]:
     """Return each service's port: the usual one unless its setting says otherwise."""
-    return {name: int(os.environ.get(PORT_SETTINGS[name], port)) for name, port in PORTS.items()}
+    ports = {name: _port(PORT_SETTINGS[name], usual) for name, usual in PORTS.items()}
+    for name, port in ports.items():
+        if list(ports.values()).count(port) > 1:
+            raise StackFailed(f"{PORT_SETTINGS[name]}={port} is another service's port as well.")
+    return ports
+
+
+def _port(setting: str, usual: int) -> int:
+    given = os.environ.get(setting) or str(usual)
+    if not (given.isdecimal() and 0 < int(given) < 65536):
+        raise StackFailed(f"{setting}={given} is no port; it must be a number from 1 to 65535.")
+    return int(given)
 
 
 def free_ports() -> dict[str, int]:
@@ -85,7 +96,7 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
             for name in ("gateway", "classifier", "qa", "imagegen", "rag")
         },
         "IMAGEGEN_REDIS_URL": f"unix://{redis_socket}",
-        "IMAGEGEN_STORAGE_URL": f"file://{data / 'pictures'}",
+        "IMAGEGEN_STORAGE_URL": (data / "pictures").as_uri(),
         "RAG_DATA_DIR": str(data / "rag"),
     }
     python = sys.executable

@@ -1,9 +1,11 @@
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
 
-from local import setup, stack
+from local import demo, setup, stack
+from services.imagegen.storage import Storage
 
 
 def test_a_port_in_use_is_one_clear_message():
@@ -20,6 +22,22 @@ def test_every_port_can_be_chosen(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("IMAGEGEN_WORKER_PORT", "18013")
     ports = stack.ports_from_environment()
     assert (ports["gateway"], ports["worker"], ports["rag"]) == (18080, 18013, 8004)
+
+
+@pytest.mark.parametrize("wrong", ["http", "0", "65536", "-1", "8001"])
+def test_a_wrong_port_is_one_clear_message(monkeypatch: pytest.MonkeyPatch, wrong: str):
+    monkeypatch.setenv("GATEWAY_PORT", wrong)
+    with pytest.raises(stack.StackFailed, match=f"_PORT={wrong} is "):
+        stack.ports_from_environment()
+
+
+async def test_pictures_stay_inside_a_data_folder_of_any_name(tmp_path: Path):
+    data = tmp_path / "50%20 # of? мой"
+    programs = stack.programs(stack.free_ports(), data, tmp_path / "redis.sock")
+    url = programs[-1].environment["IMAGEGEN_STORAGE_URL"]
+    storage = await asyncio.to_thread(Storage.at, url)
+    await storage.put("tenant=ann/1/0.png", b"picture")
+    assert (data / "pictures" / "tenant=ann" / "1" / "0.png").read_bytes() == b"picture"
 
 
 def test_redis_comes_first_so_that_nobody_waits_for_it(tmp_path: Path):
@@ -62,6 +80,21 @@ def test_an_interrupted_installation_is_taken_up_again(
     setup.install()
     setup.install()
     assert steps == ["create", "upgrade", "install", "upgrade", "install"]
+
+
+def test_ctrl_c_is_a_message_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    async def interrupted_demo() -> int:
+        raise KeyboardInterrupt
+
+    def interrupted_install() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "demo", interrupted_demo)
+    monkeypatch.setattr(setup, "install", interrupted_install)
+    assert (demo.main(), setup.main()) == (130, 130)
+    assert capfd.readouterr().err.count("interrupted") == 2
 
 
 def test_a_full_disk_is_noticed_before_the_installation(
