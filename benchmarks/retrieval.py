@@ -98,7 +98,7 @@ async def run(data: Path, folder: Path, words: int) -> list[dict[str, Any]]:
         postgres.running(folder) as url,
         opened(url, connections=4) as database,
         batcher.running(["warm up"]),
-        _ingest(database, batcher, metrics, words).running() as ingest,
+        ingest_of(database, batcher, metrics, words).running() as ingest,
     ):
         retrieval = Retrieval(
             database, batcher, model="bench", dense_weights=Settings().dense_weights
@@ -113,7 +113,7 @@ async def run(data: Path, folder: Path, words: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _ingest(
+def ingest_of(
     database: Database, batcher: Batcher[str, Vector], metrics: Metrics, words: int
 ) -> Ingest:
     return Ingest(

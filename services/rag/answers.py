@@ -1,7 +1,6 @@
 """Answer a question with words of the documents, or say that they do not hold an answer."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,14 +8,17 @@ from typing import Any
 import structlog
 
 from kit.client import ServiceClient
-from services.rag.chunking import around
+from services.rag import evidence, language
+from services.rag.chunking import Span
+from services.rag.evidence import Candidate, Reading
 from services.rag.memory import Memory, new_id, self_contained
 from services.rag.postings import Key
 from services.rag.retrieval import Filter, Retrieval
 from services.rag.schemas import Answer, Citation, Passage, Turn
 
-RANK_DISCOUNT = 0.05  # what a place further down costs a span, as a share of its score
 CLOSEST = 3  # passages shown when there is no answer
+SPANS = 5  # places that qa marks in a passage
+DIGITS = 4  # more would be noise
 
 log = structlog.get_logger(__name__)
 
@@ -65,13 +67,8 @@ class Answerer:
         return Asked(key, question, full, conversation or new_id(), not conversation, passages)
 
     async def answer(self, asked: Asked) -> Answer:
-        """Read the passages, take the best span's sentence, and remember the turn."""
-        spans = await asyncio.gather(
-            *(self._read(asked.full_question, passage) for passage in asked.passages),
-            return_exceptions=True,
-        )
-        found = [_raised(span) for span in spans]
-        best = _best(found)
+        """Read the passages, take the likeliest sentence, and remember the turn."""
+        best = await self._likeliest(asked)
         if best is not None and best.score >= self._threshold:
             answer, citations = " ".join(best.text.split()), [best]
         else:
@@ -92,43 +89,66 @@ class Answerer:
             conversation_id=asked.conversation,
         )
 
-    async def _read(self, question: str, passage: Passage) -> Citation | None:
-        """Return the sentences of the passage that hold the answer, if qa sees one."""
-        body = {"question": question, "context": passage.text, "top_k": 1, "allow_no_answer": True}
+    async def candidates(self, asked: Asked) -> list[Candidate]:
+        """Return every sentence of the passages with what speaks for it."""
+        rarity = await self._retrieval.rarity(asked.key, asked.full_question)
+        read = await asyncio.gather(
+            *(self._read(asked.full_question, passage) for passage in asked.passages),
+            return_exceptions=True,
+        )
+        question = asked.full_question
+        found = [
+            evidence.candidates(passage, _raised(one), question, rarity, is_first=rank == 0)
+            for rank, (passage, one) in enumerate(zip(asked.passages, read, strict=True))
+        ]
+        return [candidate for group in found for candidate in group]
+
+    async def _likeliest(self, asked: Asked) -> Citation | None:
+        """Return the candidate that most probably answers, with that probability as its score."""
+        found = await self.candidates(asked)
+        weights = evidence.WEIGHTS[language.detect(asked.full_question)]
+        scores = evidence.probabilities([candidate.signs for candidate in found], weights)
+        best = max(zip(scores, found, strict=True), key=lambda pair: pair[0], default=None)
+        return None if best is None else _cited(best[1], best[0])
+
+    async def _read(self, question: str, passage: Passage) -> Reading:
+        """Let qa mark where the passage may answer; a span that is not in the text is dropped."""
+        body = {
+            "question": question,
+            "context": passage.text,
+            "top_k": SPANS,
+            "allow_no_answer": False,
+        }
         result = await self._qa.call("POST", "/v1/answer", json=body)
-        if not result["answerable"] or not result["answers"]:
-            return None
-        return _cited(passage, result["answers"][0])
+        spans = [
+            (Span(span["start"], span["end"]), float(span["score"]))
+            for span in result["answers"]
+            if _is_in(passage, span)
+        ]
+        return Reading(spans, float(result["no_answer_score"]))
 
 
-def _cited(passage: Passage, span: dict[str, Any]) -> Citation | None:
-    """Widen the span to whole sentences; a span that is not in the text is dropped."""
+def _is_in(passage: Passage, span: dict[str, Any]) -> bool:
     start, end = span["start"], span["end"]
-    if passage.text[start:end] != span["text"] or start >= end:
+    fits = bool(0 <= start < end and passage.text[start:end] == span["text"])
+    if not fits:
         log.warning("qa_span_dropped", chunk=passage.chunk_id, start=start, end=end)
-        return None
-    place = around(passage.text, start, end)
+    return fits
+
+
+def _cited(candidate: Candidate, probability: float) -> Citation:
+    passage, place = candidate.passage, candidate.place
     return _plain(passage).model_copy(
         update={
             "text": passage.text[place.start : place.end],
             "start": passage.start + place.start,
             "end": passage.start + place.end,
-            "score": span["score"],
+            "score": round(probability, DIGITS),
         }
     )
 
 
-def _best(found: Sequence[Citation | None]) -> Citation | None:
-    """Return the citation whose score, a little less per rank, is highest."""
-    ranked = [
-        (citation.score * (1 - RANK_DISCOUNT * rank), citation)
-        for rank, citation in enumerate(found)
-        if citation is not None
-    ]
-    return max(ranked, key=lambda item: item[0])[1] if ranked else None
-
-
-def _raised(result: Citation | BaseException | None) -> Citation | None:
+def _raised(result: Reading | BaseException) -> Reading:
     if isinstance(result, BaseException):
         raise result
     return result

@@ -30,10 +30,12 @@ def document_vector(stems: Sequence[str], average_stems: float) -> dict[int, flo
 
 def query_vector(chunks_with: Mapping[str, int], chunks: int) -> dict[int, float]:
     """Return the inverse document frequencies of the stems by dimension."""
-    return {
-        _dimension(stem): math.log(1 + (chunks - count + 0.5) / (count + 0.5))
-        for stem, count in chunks_with.items()
-    }
+    return {_dimension(stem): rarity(count, chunks) for stem, count in chunks_with.items()}
+
+
+def rarity(chunks_with: int, chunks: int) -> float:
+    """Return a stem's inverse document frequency, which is never negative."""
+    return math.log(1 + (chunks - chunks_with + 0.5) / (chunks_with + 0.5))
 
 
 def selective(chunks_with: Mapping[str, int], chunks: int) -> list[str]:

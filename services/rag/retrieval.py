@@ -93,6 +93,13 @@ class Retrieval:
             _passage(rows[place], score, dense, keyword) for place, score in fused if place in rows
         ]
 
+    async def rarity(self, key: Key, query: str) -> dict[str, float]:
+        """Return how rare each of the query's stems is in the collection; unknown ones are rarest."""
+        stems = _stems(query)
+        async with self._database.connection() as connection:
+            known, chunks = await _counted(connection, key, stems)
+        return {stem: bm25.rarity(known.get(stem, 0), chunks) for stem in stems}
+
     async def _dense(self, key: Key, query: str, wanted: Filter) -> Leg:
         vector = HalfVector(await self._embedder.submit(query))
         async with self._database.connection() as connection:
@@ -100,24 +107,34 @@ class Retrieval:
         return _leg(rows)
 
     async def _keyword(self, key: Key, query: str, wanted: Filter) -> Leg:
-        stems = list(dict.fromkeys(language.stems(query, language.candidates(query))))
         async with self._database.connection() as connection:
-            chunks = await connection.fetchval(
-                "select chunks from collections where tenant = $1 and name = $2", *key
-            )
-            counts = await connection.fetch(
-                "select term, chunks from terms"
-                " where tenant = $1 and collection = $2 and term = any($3) and chunks > 0",
-                *key,
-                stems,
-            )
-            known = {row["term"]: row["chunks"] for row in counts}
+            known, chunks = await _counted(connection, key, _stems(query))
             if not known:
                 return NOTHING
             vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
             # Stems consist of letters, digits and '_', so quoting them is enough.
             any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
             return _leg(await connection.fetch(KEYWORD, *key, wanted, vector, any_of))
+
+
+def _stems(query: str) -> list[str]:
+    return list(dict.fromkeys(language.stems(query, language.candidates(query))))
+
+
+async def _counted(
+    connection: Connection, key: Key, stems: list[str]
+) -> tuple[dict[str, int], int]:
+    """Return how many chunks hold each of the stems that any holds, and how many there are."""
+    chunks = await connection.fetchval(
+        "select chunks from collections where tenant = $1 and name = $2", *key
+    )
+    counts = await connection.fetch(
+        "select term, chunks from terms"
+        " where tenant = $1 and collection = $2 and term = any($3) and chunks > 0",
+        *key,
+        stems,
+    )
+    return {row["term"]: row["chunks"] for row in counts}, chunks or 0
 
 
 async def _nothing() -> Leg:

@@ -42,5 +42,5 @@ class Settings(ServiceSettings):
     """What meaning counts beside words in hybrid search, by language; MiniLM knows English best."""
     passages: Annotated[int, Field(ge=1, le=20)] = 5
     """Passages in which `ask` looks for the answer."""
-    answer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Least score of an answer; below it `ask` says that it does not know."""
+    answer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least probability of an answer; below it `ask` says that it does not know."""

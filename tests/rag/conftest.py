@@ -6,12 +6,26 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 
-from tests.rag.support import rag
+from tests.rag.support import ANSWERS, rag
 
 
 @pytest.fixture
 def tenant() -> str:
     return f"tenant-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+async def service(database_url: str) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Run one service for all of a module's tests that need nothing special of it."""
+    async with rag(database_url, "nobody", answers=ANSWERS) as client:
+        yield client
+
+
+@pytest.fixture
+def client(service: httpx2.AsyncClient, tenant: str) -> httpx2.AsyncClient:
+    """Call the module's service as a tenant that nobody was before."""
+    service.headers["X-Tenant"] = tenant
+    return service
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from services.rag.settings import Settings
 from tests.support import Network, serve
 
 DIMENSIONS = 64
+ANSWERS = {"long": "five working days"}  # what the fake qa service knows: key word, answer
 
 
 class HashEmbedder:
@@ -52,8 +53,8 @@ def fake_qa(answers: dict[str, str], asked: list[dict[str, Any]] | None = None) 
             start = body["context"].find(words)
             if key in body["question"] and start >= 0:
                 span = {"text": words, "score": 0.9, "start": start, "end": start + len(words)}
-                return {"model": "fake", "answerable": True, "answers": [span]}
-        return {"model": "fake", "answerable": False, "answers": []}
+                return {"model": "fake", "no_answer_score": 0.1, "answers": [span]}
+        return {"model": "fake", "no_answer_score": 1.0, "answers": []}
 
     return app
 

@@ -6,14 +6,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.rag.support import fill, rag
+from tests.rag.support import ANSWERS, fill, rag
 
 TEXT = (
     "# Refunds\n\nWe refund every order. Refunds take five working days, says Dr. Smith. "
     "Shipping is not refunded.\n\nQuestions? Call us."
 )
 HANDBOOK = {"id": "handbook", "title": "Handbook", "text": TEXT}
-ANSWERS = {"long": "five working days"}
 
 
 async def ask(client: httpx2.AsyncClient, question: str, **body: Any) -> dict[str, Any]:
@@ -23,10 +22,9 @@ async def ask(client: httpx2.AsyncClient, question: str, **body: Any) -> dict[st
     return found
 
 
-async def test_an_answer_is_the_sentence_with_the_span_and_its_place(database_url, tenant):
-    async with rag(database_url, tenant, answers=ANSWERS) as client:
-        await fill(client, HANDBOOK)
-        found = await ask(client, "How long do refunds take?")
+async def test_an_answer_is_the_sentence_with_the_span_and_its_place(client):
+    await fill(client, HANDBOOK)
+    found = await ask(client, "How long do refunds take?")
     (citation,) = found["citations"]
     assert found["answered"]
     assert found["answer"] == "Refunds take five working days, says Dr. Smith."
@@ -35,10 +33,9 @@ async def test_an_answer_is_the_sentence_with_the_span_and_its_place(database_ur
     assert citation["chunk_id"] == "handbook#0"
 
 
-async def test_without_support_there_is_no_answer_but_the_closest_passages(database_url, tenant):
-    async with rag(database_url, tenant, answers=ANSWERS) as client:
-        await fill(client, HANDBOOK)
-        found = await ask(client, "Who founded the company?")
+async def test_without_support_there_is_no_answer_but_the_closest_passages(client):
+    await fill(client, HANDBOOK)
+    found = await ask(client, "Who founded the company?")
     assert (found["answered"], found["answer"]) == (False, None)
     assert all(TEXT[one["start"] : one["end"]] == one["text"] for one in found["citations"])
     assert found["citations"]
@@ -69,19 +66,18 @@ async def test_a_follow_up_is_read_together_with_the_question_before(database_ur
     assert asked[0]["question"] == "Do you refund an order? How long does it take?"
 
 
-async def test_a_conversation_can_be_read_and_deleted(database_url, tenant):
-    async with rag(database_url, tenant, answers=ANSWERS) as client:
-        await fill(client, HANDBOOK)
-        first = await ask(client, "How long do refunds take?")
-        await ask(client, "Why?", conversation_id=first["conversation_id"])
-        place = f"/v1/conversations/{first['conversation_id']}"
-        read = (await client.get(place)).json()
-        deleted = await client.delete(place)
-        gone = [await client.get(place), await client.delete(place)]
-        late = await client.post(
-            "/v1/collections/docs/ask",
-            json={"question": "And now?", "conversation_id": first["conversation_id"]},
-        )
+async def test_a_conversation_can_be_read_and_deleted(client):
+    await fill(client, HANDBOOK)
+    first = await ask(client, "How long do refunds take?")
+    await ask(client, "Why?", conversation_id=first["conversation_id"])
+    place = f"/v1/conversations/{first['conversation_id']}"
+    read = (await client.get(place)).json()
+    deleted = await client.delete(place)
+    gone = [await client.get(place), await client.delete(place)]
+    late = await client.post(
+        "/v1/collections/docs/ask",
+        json={"question": "And now?", "conversation_id": first["conversation_id"]},
+    )
     assert [turn["question"] for turn in read["turns"]] == ["How long do refunds take?", "Why?"]
     assert read["turns"][0]["answer"] == first["answer"]
     assert read["turns"][0]["citations"] == first["citations"]
@@ -89,13 +85,12 @@ async def test_a_conversation_can_be_read_and_deleted(database_url, tenant):
     assert {answer.status_code for answer in (*gone, late)} == {404}
 
 
-async def test_a_stream_sends_the_passages_and_then_the_answer(database_url, tenant):
-    async with rag(database_url, tenant, answers=ANSWERS) as client:
-        await fill(client, HANDBOOK)
-        answer = await client.post(
-            "/v1/collections/docs/ask",
-            json={"question": "How long do refunds take?", "stream": True},
-        )
+async def test_a_stream_sends_the_passages_and_then_the_answer(client):
+    await fill(client, HANDBOOK)
+    answer = await client.post(
+        "/v1/collections/docs/ask",
+        json={"question": "How long do refunds take?", "stream": True},
+    )
     events = [
         (lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: ")))
         for lines in (block.split("\n") for block in answer.text.strip().split("\n\n"))

@@ -64,9 +64,9 @@ async def test_killing_postgres_again_and_again_loses_no_acknowledged_document(s
         rag(server.url, tenant, lease_seconds=1) as client,
     ):
         await client.put("/v1/collections/docs")
-        for number in range(20):
+        for number in range(8):
             acknowledged += await upload(client, number)
-            if number % 6 == 5:
+            if number in {2, 5}:
                 assert server.process is not None
                 server.process.kill()
 
@@ -80,9 +80,9 @@ async def test_killing_postgres_again_and_again_loses_no_acknowledged_document(s
             stored = (await client.get(f"/v1/collections/docs/documents/{document}")).json()
             assert (stored["status"], stored["text"][:5]) == ("ready", "Text ")
         found = await search(client, "text", k=100, mode="keyword")
-    assert len(set(acknowledged)) == 60
-    assert (collection["documents"], collection["chunks"], collection["failed"]) == (60, 60, 0)
-    assert len({one["document_id"] for one in found}) == 60
+    assert len(set(acknowledged)) == 24
+    assert (collection["documents"], collection["chunks"], collection["failed"]) == (24, 24, 0)
+    assert len({one["document_id"] for one in found}) == 24
 
 
 async def test_an_absent_database_is_503_with_a_reason_and_comes_back_by_itself(short_dir, tenant):

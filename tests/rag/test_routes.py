@@ -11,52 +11,48 @@ CATS = {"id": "cats", "title": "Cats", "text": "Cats sleep long. They hunt mice 
 DOGS = {"id": "dogs", "title": "Dogs", "text": "Dogs bark.\n\nDogs guard the house by day."}
 
 
-async def test_a_document_is_found_by_its_words_in_every_mode(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS, DOGS)
-        for mode in ("hybrid", "dense", "keyword"):
-            best = (await search(client, "who hunts mice?", mode=mode))[0]
-            assert best["document_id"] == "cats"
+async def test_a_document_is_found_by_its_words_in_every_mode(client):
+    await fill(client, CATS, DOGS)
+    for mode in ("hybrid", "dense", "keyword"):
+        best = (await search(client, "who hunts mice?", mode=mode))[0]
+        assert best["document_id"] == "cats"
 
 
-async def test_a_passage_is_exactly_the_text_between_its_offsets(database_url, tenant):
+async def test_a_passage_is_exactly_the_text_between_its_offsets(client):
     text = "  ¿Qué hora es? Es tarde.\n\n" + "Кошка спит. 🐈 Она рыжая. " * 60
-    async with rag(database_url, tenant) as client:
-        await fill(client, {"id": "mixed", "text": text})
-        found = await search(client, "рыжая кошка", k=50)
-        stored = (await client.get("/v1/collections/docs/documents/mixed")).json()["text"]
+    await fill(client, {"id": "mixed", "text": text})
+    found = await search(client, "рыжая кошка", k=50)
+    stored = (await client.get("/v1/collections/docs/documents/mixed")).json()["text"]
     assert stored == text
     assert found
     assert all(text[one["start"] : one["end"]] == one["text"] for one in found)
 
 
-async def test_words_are_found_in_other_grammatical_forms(database_url, tenant):
+async def test_words_are_found_in_other_grammatical_forms(client):
     documents = [
         {"id": "ru", "text": "Возврат средств занимает пять рабочих дней."},
         {"id": "es", "text": "Las devoluciones tardan cinco días laborables."},
         {"id": "en", "text": "Refunds are paid within five working days."},
     ]
-    async with rag(database_url, tenant) as client:
-        await fill(client, *documents)
-        for query, document in [
-            ("рабочий день возвратов", "ru"),
-            ("devolución tarda", "es"),
-            ("refunding", "en"),
-        ]:
-            assert (await search(client, query, mode="keyword"))[0]["document_id"] == document
+    await fill(client, *documents)
+    for query, document in [
+        ("рабочий день возвратов", "ru"),
+        ("devolución tarda", "es"),
+        ("refunding", "en"),
+    ]:
+        assert (await search(client, query, mode="keyword"))[0]["document_id"] == document
 
 
-async def test_the_language_of_a_document_is_recognised_or_taken_as_stated(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(
-            client,
-            {"id": "a", "text": "La casa es grande y el jardín también."},
-            {"id": "b", "text": "Taxi", "language": "ru"},
-        )
-        found = [
-            (await client.get(f"/v1/collections/docs/documents/{name}")).json()["language"]
-            for name in "ab"
-        ]
+async def test_the_language_of_a_document_is_recognised_or_taken_as_stated(client):
+    await fill(
+        client,
+        {"id": "a", "text": "La casa es grande y el jardín también."},
+        {"id": "b", "text": "Taxi", "language": "ru"},
+    )
+    found = [
+        (await client.get(f"/v1/collections/docs/documents/{name}")).json()["language"]
+        for name in "ab"
+    ]
     assert found == ["es", "ru"]
 
 
@@ -70,41 +66,38 @@ async def test_the_same_upload_again_changes_nothing(database_url, tenant):
     assert len(embedder.seen) == seen
 
 
-async def test_a_new_version_replaces_the_old_one(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS)
-        (receipt,) = await fill(client, {**CATS, "text": "Cats purr."})
-        found = await search(client, "mice purr")
-        collection = (await client.get("/v1/collections/docs")).json()
+async def test_a_new_version_replaces_the_old_one(client):
+    await fill(client, CATS)
+    (receipt,) = await fill(client, {**CATS, "text": "Cats purr."})
+    found = await search(client, "mice purr")
+    collection = (await client.get("/v1/collections/docs")).json()
     assert receipt["version"] == 2
     assert [one["text"] for one in found] == ["Cats purr."]
     assert (collection["documents"], collection["chunks"]) == (1, 1)
 
 
-async def test_a_deleted_document_is_found_no_more(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS, DOGS)
-        assert (await client.delete("/v1/collections/docs/documents/cats")).status_code == 204
-        found = await search(client, "cats mice night")
-        gone = await client.get("/v1/collections/docs/documents/cats")
-        again = await client.delete("/v1/collections/docs/documents/cats")
+async def test_a_deleted_document_is_found_no_more(client):
+    await fill(client, CATS, DOGS)
+    assert (await client.delete("/v1/collections/docs/documents/cats")).status_code == 204
+    found = await search(client, "cats mice night")
+    gone = await client.get("/v1/collections/docs/documents/cats")
+    again = await client.delete("/v1/collections/docs/documents/cats")
     assert "cats" not in {one["document_id"] for one in found}
     assert (gone.status_code, again.status_code) == (404, 404)
 
 
-async def test_scores_do_not_remember_deleted_documents(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS, name="plain")
-        await fill(client, DOGS, CATS, name="docs")
-        await client.delete("/v1/collections/docs/documents/dogs")
-        await client.delete("/v1/collections/docs/documents/cats")
-        await fill(client, CATS, name="docs")
-        plain = await search(client, "mice", mode="keyword", name="plain")
-        other = await search(client, "mice", mode="keyword", name="docs")
+async def test_scores_do_not_remember_deleted_documents(client):
+    await fill(client, CATS, name="plain")
+    await fill(client, DOGS, CATS, name="docs")
+    await client.delete("/v1/collections/docs/documents/dogs")
+    await client.delete("/v1/collections/docs/documents/cats")
+    await fill(client, CATS, name="docs")
+    plain = await search(client, "mice", mode="keyword", name="plain")
+    other = await search(client, "mice", mode="keyword", name="docs")
     assert plain[0]["keyword_score"] == pytest.approx(other[0]["keyword_score"])
 
 
-async def test_a_filter_keeps_documents_whose_metadata_match(database_url, tenant):
+async def test_a_filter_keeps_documents_whose_metadata_match(client):
     documents: list[dict[str, Any]] = [
         {"id": "a", "text": "Opening hours", "metadata": {"site": "north", "tags": ["x", "y"]}},
         {"id": "b", "text": "Opening hours", "metadata": {"site": "south", "year": 2025}},
@@ -118,25 +111,23 @@ async def test_a_filter_keeps_documents_whose_metadata_match(database_url, tenan
         ({"site": "east"}, set()),
         ({}, {"a", "b", "c"}),
     ]
-    async with rag(database_url, tenant) as client:
-        await fill(client, *documents)
-        for wanted, expected in cases:
-            found = await search(client, "opening hours", filter=wanted)
-            assert {one["document_id"] for one in found} == expected, wanted
+    await fill(client, *documents)
+    for wanted, expected in cases:
+        found = await search(client, "opening hours", filter=wanted)
+        assert {one["document_id"] for one in found} == expected, wanted
 
 
-async def test_files_become_documents(database_url, tenant):
+async def test_files_become_documents(client):
     inside = json.dumps({"documents": [{"id": "inner", "text": "From JSON."}]})
     files = [
         ("files", ("guía rápida.md", "\ufeff# Guía\n\nTexto.".encode(), "text/markdown")),
         ("files", ("notes.TXT", b"Plain notes.", "text/plain")),
         ("files", ("more.json", inside.encode(), "application/json")),
     ]
-    async with rag(database_url, tenant) as client:
-        await client.put("/v1/collections/docs")
-        answer = await client.post("/v1/collections/docs/documents", files=files)
-        ids = [one["id"] for one in answer.json()["documents"]]
-        guide = await client.get("/v1/collections/docs/documents/guía rápida.md")
+    await client.put("/v1/collections/docs")
+    answer = await client.post("/v1/collections/docs/documents", files=files)
+    ids = [one["id"] for one in answer.json()["documents"]]
+    guide = await client.get("/v1/collections/docs/documents/guía rápida.md")
     assert answer.status_code == 202
     assert ids == ["guía rápida.md", "notes.TXT", "inner"]
     assert guide.json()["title"] == "Guía"
@@ -164,16 +155,15 @@ async def test_nothing_of_another_tenant_exists(database_url, tenant):
     assert listed.json() == {"collections": []}
 
 
-async def test_a_collection_is_made_once_listed_and_deleted_with_everything(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        made = await client.put("/v1/collections/docs", json={"description": "Pets"})
-        again = await client.put("/v1/collections/docs", json={"description": "Animals"})
-        await fill(client, CATS)
-        listed = (await client.get("/v1/collections")).json()["collections"]
-        await client.delete("/v1/collections/docs")
-        gone = await client.get("/v1/collections/docs")
-        await fill(client, DOGS)
-        found = await search(client, "cats dogs")
+async def test_a_collection_is_made_once_listed_and_deleted_with_everything(client):
+    made = await client.put("/v1/collections/docs", json={"description": "Pets"})
+    again = await client.put("/v1/collections/docs", json={"description": "Animals"})
+    await fill(client, CATS)
+    listed = (await client.get("/v1/collections")).json()["collections"]
+    await client.delete("/v1/collections/docs")
+    gone = await client.get("/v1/collections/docs")
+    await fill(client, DOGS)
+    found = await search(client, "cats dogs")
     assert (made.status_code, again.status_code, gone.status_code) == (201, 200, 404)
     assert [one["name"] for one in listed] == ["docs"]
     assert {one["document_id"] for one in found} == {"dogs"}
@@ -292,28 +282,25 @@ async def test_a_search_that_is_no_real_json_is_refused(empty, body):
     assert answer.status_code in {400, 422}
 
 
-async def test_a_result_says_where_each_way_of_searching_placed_it(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS, DOGS)
-        best = (await search(client, "cats hunt mice"))[0]
-        other = (await search(client, "cats hunt mice"))[1]
+async def test_a_result_says_where_each_way_of_searching_placed_it(client):
+    await fill(client, CATS, DOGS)
+    best = (await search(client, "cats hunt mice"))[0]
+    other = (await search(client, "cats hunt mice"))[1]
     assert (best["score"], best["dense_rank"], best["keyword_rank"]) == (pytest.approx(1.0), 1, 1)
     assert (other["dense_rank"], other["keyword_rank"], other["keyword_score"]) == (2, None, None)
 
 
-async def test_a_document_without_words_is_stored_all_the_same(database_url, tenant):
-    async with rag(database_url, tenant) as client:
-        await fill(client, {"id": "cat", "text": "🐈 !!!"})
-        assert [one["text"] for one in await search(client, "🐈", mode="dense")] == ["🐈 !!!"]
+async def test_a_document_without_words_is_stored_all_the_same(client):
+    await fill(client, {"id": "cat", "text": "🐈 !!!"})
+    assert [one["text"] for one in await search(client, "🐈", mode="dense")] == ["🐈 !!!"]
 
 
-async def test_odd_queries_are_answered(database_url, tenant):
+async def test_odd_queries_are_answered(client):
     odd = ["'", "\\", "a' | 'b", "!!!", "🐈", "the of and", "%_*:&|!()", "x" * 4000, "и в на"]
-    async with rag(database_url, tenant) as client:
-        await fill(client, CATS)
-        for query in odd:
-            for mode in ("hybrid", "dense", "keyword"):
-                assert len(await search(client, query, mode=mode)) <= 1
+    await fill(client, CATS)
+    for query in odd:
+        for mode in ("hybrid", "dense", "keyword"):
+            assert len(await search(client, query, mode=mode)) <= 1
 
 
 async def test_a_search_in_an_empty_collection_finds_nothing(empty):
