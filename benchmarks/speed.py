@@ -23,7 +23,7 @@ TEXT = "Thank you so much, this is exactly what I was hoping for all week long!"
 SENTENCE = (
     "The lighthouse on the cape was built by the engineer Ada Lindqvist, who also lived there. "
 )
-CONTEXT = (SENTENCE * 12)[:990] + " In 1887."
+CONTEXT = (SENTENCE * 12)[:991] + " In 1887."
 
 Request = Callable[[], Any]
 
