@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self
 
 import anyio
@@ -23,6 +24,7 @@ CONNECT_SECONDS = 2.0
 STREAM_IDLE_SECONDS = 60.0
 NAMING_SECONDS = 0.02  # kept of the budget, to say which service was late
 DEFAULT_RETRY_MS = 1000.0
+ERRORS = {status for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
 
 Headers = Mapping[str, str] | Sequence[tuple[bytes, bytes]]
 
@@ -107,7 +109,7 @@ class ServiceClient:
             content=content,
             params=params,
             headers=_outgoing(headers),
-            timeout=_timeout(read_seconds=STREAM_IDLE_SECONDS),
+            timeout=_timeout(least_seconds=STREAM_IDLE_SECONDS),
         )
         with _translated(self.name):
             response = await self._send(sent, stream=True)
@@ -170,9 +172,9 @@ def _left_seconds() -> float | None:
     return max(0.001, limit.remaining_seconds - NAMING_SECONDS)
 
 
-def _timeout(read_seconds: float | None = None) -> httpx2.Timeout:
+def _timeout(least_seconds: float = 0.0) -> httpx2.Timeout:
     left = _left_seconds() or STREAM_IDLE_SECONDS
-    return httpx2.Timeout(read_seconds or left, connect=min(left, CONNECT_SECONDS))
+    return httpx2.Timeout(max(left, least_seconds), connect=min(left, CONNECT_SECONDS))
 
 
 def _problem(name: str, response: httpx2.Response) -> ServiceError:
@@ -187,13 +189,16 @@ def _problem(name: str, response: httpx2.Response) -> ServiceError:
         return UpstreamFailed(f"The service {name} failed.")
     if response.status_code == Unauthorized.status:  # our token is wrong, not the caller's key
         return UpstreamFailed(f"The service {name} refused the token of this one.")
+    if response.status_code not in ERRORS:  # a redirect, or a proxy's own invention
+        return UpstreamFailed(f"The service {name} answered {response.status_code}.")
     error = ServiceError(detail)
-    error.status = type(error.status)(response.status_code)
+    error.status = HTTPStatus(response.status_code)
     return error
 
 
 def _retry_ms(response: httpx2.Response) -> float:
     try:
-        return float(response.headers["retry-after-ms"])
+        stated = float(response.headers["retry-after-ms"])
     except (KeyError, ValueError):
         return DEFAULT_RETRY_MS
+    return stated if math.isfinite(stated) else DEFAULT_RETRY_MS

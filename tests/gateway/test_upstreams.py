@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
+import kit.client
 from services.gateway.app import create_app
 from services.gateway.settings import Settings
 from services.gateway.upstreams import PATHS, owner
@@ -200,6 +201,20 @@ async def test_a_silent_service_is_a_504_with_its_name_and_is_left_alone():
         await in_time(left)
     assert answer.status_code == 504
     assert answer.json()["detail"] == "The service qa did not answer in time."
+
+
+async def test_a_service_may_think_for_the_whole_budget(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kit.client, "STREAM_IDLE_SECONDS", 0.05)
+
+    async def thinks(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await anyio.sleep(0.3)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    async with before("qa", thinks) as client:
+        answer = await client.get("/v1/answer", headers={"X-Request-Timeout-Ms": "20000"})
+    assert answer.status_code == 204
 
 
 async def test_an_answer_that_breaks_off_breaks_off_for_the_caller_as_well():

@@ -122,3 +122,24 @@ async def test_a_stream_is_handed_on_as_it_comes():
     ):
         lines = [line async for line in response.aiter_lines()]
     assert lines == ["one", "two"]
+
+
+@pytest.mark.parametrize("status", [307, 420, 499, 520, 999])
+async def test_a_status_that_no_service_of_ours_has_is_a_bad_gateway(status: int):
+    async def odd(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, json={"detail": "odd"})
+
+    async with ServiceClient("qa", "http://qa", transport=httpx2.MockTransport(odd)) as client:
+        with pytest.raises(UpstreamFailed, match=f"answered {status}"):
+            await client.call("GET", "/")
+
+
+@pytest.mark.parametrize("advice", ["nan", "inf", "soon"])
+async def test_advice_that_is_no_number_does_not_hide_the_overload(advice: str):
+    async def full(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(429, json={}, headers={"retry-after-ms": advice})
+
+    async with ServiceClient("qa", "http://qa", transport=httpx2.MockTransport(full)) as client:
+        with pytest.raises(Overloaded) as raised:
+            await client.call("GET", "/")
+    assert raised.value.retry_after_seconds == 1
