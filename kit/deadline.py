@@ -53,7 +53,8 @@ def outgoing_headers() -> dict[str, str]:
     deadline = current()
     if deadline is None or math.isinf(deadline.at):
         return {}
-    return {HEADER: str(int(deadline.remaining_seconds * 1000))}
+    # Never 0: that states no budget, and the next hop would take its own, long one.
+    return {HEADER: str(max(1, int(deadline.remaining_seconds * 1000)))}
 
 
 def _budget_seconds(headers: Headers, default_seconds: float) -> float:

@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
+from starlette.types import Receive, Scope, Send
 
+from kit import deadline
 from kit.app import Resources
 from kit.errors import ServiceError
+from kit.metrics import Metrics
 from tests.kit import tiny
 from tests.support import client_for, serve, until
 
@@ -144,6 +147,20 @@ async def test_a_budget_that_is_none_is_ignored(budget: str):
     async with serve(tiny.create_app()) as client:
         answer = await client.get("/who", headers={"X-Request-Timeout-Ms": budget})
     assert int(answer.json()["X-Request-Timeout-Ms"]) > 50_000
+
+
+async def test_a_budget_that_is_all_but_spent_is_not_handed_on_as_none_at_all():
+    handed_on: list[dict[str, str]] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        handed_on.append(deadline.outgoing_headers())
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    hop = deadline.DeadlineMiddleware(app, Metrics("test"), default_seconds=60)
+    async with AsyncClient(transport=ASGITransport(hop), base_url="http://hop") as client:
+        await client.get("/", headers={"X-Request-Timeout-Ms": "0.9"})
+    assert handed_on == [{"X-Request-Timeout-Ms": "1"}]
 
 
 async def test_an_answer_that_has_begun_may_take_longer_than_the_budget():
