@@ -42,6 +42,7 @@ class OnnxText:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.max_length = _positions(self.config)
+        ort.disable_telemetry_events()  # nobody outside learns what runs here
         self._session = ort.InferenceSession(
             graph, _options(threads), providers=["CPUExecutionProvider"]
         )
