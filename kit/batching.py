@@ -5,14 +5,14 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from kit import deadline
-from kit.errors import DeadlineExceeded, Overloaded
+from kit.errors import DeadlineExceeded, NotReady, Overloaded
 from kit.health import CHECK_SECONDS
 from kit.metrics import Metrics
 
@@ -20,6 +20,7 @@ I = TypeVar("I")
 O = TypeVar("O")
 
 SMOOTHING = 0.2  # weight of the newest batch in the cost estimate
+STOPPED = "The model is being stopped."
 
 
 @dataclass(order=True)
@@ -61,6 +62,7 @@ class Batcher(Generic[I, O]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._ms_per_token = 0.0
         self._running_until = 0.0
+        self._is_open = True
 
     @asynccontextmanager
     async def running(self, sample: Sequence[I]) -> "AsyncGenerator[Batcher[I, O]]":
@@ -73,8 +75,10 @@ class Batcher(Generic[I, O]):
         try:
             yield self
         finally:
+            self._is_open = False
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)
+            _stop(self._waiting)
             await asyncio.to_thread(self._thread.shutdown)
 
     @property
@@ -107,6 +111,8 @@ class Batcher(Generic[I, O]):
         return await self._answers(items)
 
     async def _answers(self, items: Sequence[_Item[I, O]]) -> list[O]:
+        if not self._is_open:
+            raise NotReady(STOPPED)
         # Neighbours in the queue meet in a batch: of one length, they need no padding.
         for item in sorted(items, key=lambda item: item.tokens):
             item.order = next(self._order)
@@ -141,7 +147,10 @@ class Batcher(Generic[I, O]):
             await self._wake.wait()
             batch = self._next_batch()
             if batch:
-                await self._compute(batch)
+                try:
+                    await self._compute(batch)
+                finally:
+                    _stop(batch)  # those whose computation was cut short
             elif not self._waiting:
                 self._wake.clear()
 
@@ -187,8 +196,9 @@ class Batcher(Generic[I, O]):
                 batch[0].answer.set_exception(error)
             return
         middle = len(batch) // 2
-        await self._compute(batch[:middle])
-        await self._compute(batch[middle:])
+        for half in (batch[:middle], batch[middle:]):
+            if wanted := [item for item in half if _is_wanted(item)]:
+                await self._compute(wanted)
 
     def _observe(self, batch: list[_Item[I, O]], padded: int, seconds: float) -> None:
         used = sum(item.tokens for item in batch)
@@ -201,6 +211,13 @@ class Batcher(Generic[I, O]):
         cost = seconds * 1000 / padded
         known = self._ms_per_token
         self._ms_per_token = cost if not known else known + SMOOTHING * (cost - known)
+
+
+def _stop(items: Iterable[_Item[I, O]]) -> None:
+    """Tell those who still wait that no answer will come."""
+    for item in items:
+        if not item.answer.done():
+            item.answer.set_exception(NotReady(STOPPED))
 
 
 def _is_wanted(item: _Item[I, O]) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit.batching import Batcher
-from kit.errors import Overloaded
+from kit.errors import NotReady, Overloaded
 from kit.metrics import Metrics
 from tests.kit import tiny
 from tests.support import serve
@@ -190,3 +190,39 @@ async def test_the_most_urgent_goes_first():
         gate.set()
         await asyncio.gather(*calls)
     assert order == ["plug", "soon", "next", "later"]
+
+
+async def test_a_batcher_that_stops_leaves_no_caller_waiting():
+    model = Model()
+    batcher: Batcher[int, str] = Batcher(model, metrics=Metrics("test"), max_items=1)
+    async with batcher.running([0]):
+        model.gate.clear()
+        running, waiting = (asyncio.create_task(batcher.submit(value)) for value in (1, 2))
+        await asyncio.sleep(0)  # both are handed over
+        await asyncio.sleep(0)  # the batcher takes the first
+        asyncio.get_running_loop().call_later(0.05, model.gate.set)
+    async with asyncio.timeout(10):
+        late = asyncio.create_task(batcher.submit(3))
+        answers = await asyncio.gather(running, waiting, late, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [NotReady] * 3
+
+
+async def test_whoever_leaves_while_a_poisonous_batch_is_halved_costs_nothing_more():
+    seen: list[list[int]] = []
+    loop = asyncio.get_running_loop()
+
+    def model(values: list[int]) -> Sequence[int]:
+        seen.append(values)
+        if POISON in values:
+            loop.call_soon_threadsafe(leaving.cancel)
+            raise ValueError("poison")
+        return values
+
+    batcher: Batcher[int, int] = Batcher(model, metrics=Metrics("test"))
+    async with batcher.running([0]):
+        seen.clear()
+        poisoned = asyncio.create_task(batcher.submit(POISON))
+        leaving = asyncio.create_task(batcher.submit_many([21, 22, 23]))
+        await asyncio.gather(poisoned, leaving, return_exceptions=True)
+        await batcher.submit(5)
+    assert seen == [[POISON, 21, 22, 23], [POISON], [5]]
