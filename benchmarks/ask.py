@@ -283,7 +283,7 @@ def main() -> None:
     """Measure, print, and write the results with the machine and the commit."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--limit", type=int, default=300, help="questions per language")
+    arguments.add_argument("--limit", type=int, default=240, help="questions per language")
     arguments.add_argument("--out", type=Path, default=RESULTS / "ask.json")
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="rag-") as name:

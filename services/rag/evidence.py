@@ -38,7 +38,7 @@ class Signs(NamedTuple):
 WEIGHTS = {
     "en": Signs(reading=0.56, words=2.34, passage_words=1.54, first=0.9, constant=-5.23),
     "es": Signs(reading=0.35, words=3.89, passage_words=2.62, first=0.93, constant=-5.35),
-    "ru": Signs(reading=0.3, words=4.2, passage_words=2.8, first=0.9, constant=-5.4),
+    "ru": Signs(reading=0.2, words=4.7, passage_words=2.83, first=1.55, constant=-5.95),
 }
 
 
