@@ -2,15 +2,15 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,15 +116,26 @@ async def running(
     _check_ports(ports)
     data.mkdir(parents=True, exist_ok=True)
     # A Unix socket's path may have 107 characters, a checkout's may have more.
-    sockets = Path(tempfile.mkdtemp(prefix="switchboard-"))
-    try:
-        started = programs(ports, data.resolve(), sockets / "redis.sock")
+    with _alone_in(data), tempfile.TemporaryDirectory(prefix="switchboard-") as sockets:
+        started = programs(ports, data.resolve(), Path(sockets) / "redis.sock")
         async with supervised(started, run / "logs", echo=echo) as supervisor:
             stack = Stack(ports, supervisor)
             await wait_until_ready(stack)
             yield stack
-    finally:
-        shutil.rmtree(sockets, ignore_errors=True)
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """Keep a second system away: two servers that append to one queue's log destroy it."""
+    with (data / "in-use.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackFailed(
+                f"Another Switchboard keeps its data in {data}. Stop it, or choose another "
+                "folder with DATA_DIR=FOLDER."
+            ) from error
+        yield
 
 
 def _check_ports(ports: Mapping[str, int]) -> None:

@@ -40,6 +40,15 @@ async def test_pictures_stay_inside_a_data_folder_of_any_name(tmp_path: Path):
     assert (data / "pictures" / "tenant=ann" / "1" / "0.png").read_bytes() == b"picture"
 
 
+async def test_two_systems_never_share_a_data_folder(tmp_path: Path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    with stack._alone_in(data), pytest.raises(stack.StackFailed, match="DATA_DIR=FOLDER"):
+        async with stack.running(stack.free_ports(), echo=False, data=data, run=run):
+            pass
+    assert not run.exists(), "something was started"
+
+
 def test_redis_comes_first_so_that_nobody_waits_for_it(tmp_path: Path):
     first = stack.programs(stack.free_ports(), tmp_path, tmp_path / "redis.sock")[0]
     assert first.name == "redis"
