@@ -84,9 +84,12 @@ def _embedded(name: str, models_dir: Path) -> LocalModel:
         return LocalModel(name, _revision(entry), SOURCES / name)
     prepared = LocalModel(name, _revision(entry), models_dir / name)
     if not _is_prepared(prepared):
-        with _only_one(models_dir / f"{name}.lock"):
-            if not _is_prepared(prepared):
-                _prepare(prepared, entry)
+        try:
+            with _only_one(models_dir / f"{name}.lock"):
+                if not _is_prepared(prepared):
+                    _prepare(prepared, entry)
+        except OSError as error:  # read-only, full, or not a folder
+            raise ModelUnavailable(f"{prepared.path} cannot be prepared: {error}.") from error
     return prepared
 
 
@@ -102,9 +105,9 @@ def _is_prepared(model: LocalModel) -> bool:
     try:
         manifest = json.loads((model.path / MANIFEST).read_text())
         verify(model.path, manifest["files"])
-    except (OSError, ValueError, ModelUnavailable):
+        return bool(manifest["revision"] == model.revision)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ModelUnavailable):
         return False
-    return bool(manifest["revision"] == model.revision)
 
 
 def _prepare(model: LocalModel, entry: Mapping[str, Any]) -> None:

@@ -64,3 +64,21 @@ def test_processes_that_start_together_prepare_a_model_once(tmp_path: Path):
     assert [starter.exitcode for starter in starters] == [0, 0]
     manifest = json.loads((tmp_path / "minilm" / "manifest.json").read_text())
     models.verify(tmp_path / "minilm", manifest["files"])
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"files": {}}', '{"files": []}', "7"])
+def test_a_manifest_that_is_none_counts_as_not_prepared(
+    manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    prepared: list[str] = []
+    monkeypatch.setattr(models, "_prepare", lambda model, _: prepared.append(model.name))
+    (tmp_path / "minilm").mkdir()
+    (tmp_path / "minilm" / "manifest.json").write_text(manifest)
+    resolve("embedded:minilm", tmp_path)
+    assert prepared == ["minilm"]
+
+
+def test_a_models_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelUnavailable, match=r"minilm cannot be prepared: .*File exists"):
+        resolve("embedded:minilm", tmp_path / "file")
