@@ -14,6 +14,7 @@ from prometheus_client import (
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ABANDONED = "499"  # nginx's status of a client that hung up before the answer
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
@@ -95,7 +96,7 @@ class MetricsMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = "500"
+        status = ABANDONED
 
         async def note_status(message: Message) -> None:
             nonlocal status
@@ -105,6 +106,10 @@ class MetricsMiddleware:
 
         try:
             await self.app(scope, receive, note_status)
+        except Exception:
+            if status == ABANDONED:
+                status = "500"  # a bug: its answer is written further out
+            raise
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             labels = (self.metrics.service, route, scope["method"], status)

@@ -180,6 +180,21 @@ async def test_a_client_that_hangs_up_cancels_its_route():
         await until(_reaches(calls, "cancelled"))
         assert app.state.metrics.registry.get_sample_value("switchboard_abandoned_total") == 1
         assert await reader.read() == b""
+    assert _counted(app, route="/forever", method="POST", status="499") == 1
+
+
+async def test_a_bug_is_counted_as_such():
+    app = tiny.create_app()
+    async with serve(app) as client:
+        await client.get("/bug")
+    assert _counted(app, route="/bug", method="GET", status="500") == 1
+
+
+def _counted(app: FastAPI, **labels: str) -> float | None:
+    registry = app.state.metrics.registry
+    name = "switchboard_http_requests_total"
+    value: float | None = registry.get_sample_value(name, {"service": "tiny", **labels})
+    return value
 
 
 def _reaches(calls: tiny.Calls, name: str) -> Callable[[], Awaitable[bool]]:
