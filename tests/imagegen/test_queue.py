@@ -100,6 +100,22 @@ async def test_a_job_that_costs_three_workers_is_given_up(settings: Settings, jo
     assert await jobs.claim(1) == []
 
 
+async def test_the_reason_stays_as_long_as_the_dead_letter(
+    settings: Settings, jobs: Jobs, redis: Redis
+) -> None:
+    hasty = impatient(settings, jobs, lease_seconds=0.0, max_losses=1, result_ttl_seconds=1)
+    job_id = await submit(hasty)
+    await claim_one(hasty)
+    await hasty.sweep()
+
+    async def events_have_expired() -> bool:
+        return not await redis.exists(f"{{imagegen}}:events:{job_id}")
+
+    await until(events_have_expired)
+    assert await redis.zscore("{imagegen}:dead", job_id)
+    assert "Given up after 1 attempts" in str((await jobs.look(job_id, "ann")).error)
+
+
 async def test_a_job_that_kills_workers_takes_no_neighbours_with_it(
     settings: Settings, jobs: Jobs
 ) -> None:

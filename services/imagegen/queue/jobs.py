@@ -22,7 +22,6 @@ COMMON = (FOLDER / "common.lua").read_text()
 NAMES = ("submit", "claim", "renew", "finish", "release", "cancel", "sweep", "look", "rate")
 SCRIPTS = {name: COMMON + (FOLDER / f"{name}.lua").read_text() for name in NAMES}
 SWEEP_LIMIT = 100
-DEAD_SECONDS = 7 * 24 * 3600
 EVENTS_BLOCK_MS = 1000
 REFUSALS = {
     "full": "The queue is full.",
@@ -138,7 +137,7 @@ class Jobs:
             server: Mapping[str, Any] = await self._redis.info("server")
         # While Redis was away no lease could be renewed: give every worker one lease to report.
         valid = int(server["uptime_in_seconds"]) >= self._settings.lease_seconds
-        limits = (SWEEP_LIMIT, self._settings.max_losses, DEAD_SECONDS * 1000)
+        limits = (SWEEP_LIMIT, self._settings.max_losses)
         return list(await self._call("sweep", *limits, int(valid)))
 
     async def forget(self, tenant_and_id: str) -> None:

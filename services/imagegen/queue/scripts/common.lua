@@ -13,7 +13,7 @@
 -- leases          zset    painted jobs -> moment (ms) at which the worker counts as lost
 -- deadlines       zset    waiting jobs -> moment after which starting is pointless
 -- expiring        zset    TENANT/ID -> moment at which its stored files may go
--- dead            zset    given-up jobs -> moment
+-- dead            zset    given-up jobs -> moment; these jobs are kept as long as their entries
 -- workers, rates  zset, hash  worker -> last sign of life, pixel-steps per second
 -- model           hash    the painting model's card and last rate
 local call = redis.call
@@ -22,6 +22,7 @@ local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
 local clock = call('TIME') -- the only clock there is: workers' own may differ
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local ALIVE_MS = 30000
+local DEAD_SECONDS = 7 * 24 * 3600
 
 local function fields(id, ...)
   return unpack(call('HMGET', key('job', id), ...))
@@ -107,6 +108,7 @@ local function lose(id, max_losses, reason)
   if losses < tonumber(max_losses) then return enqueue(id) end
   settle(id, 'failed', 'error', 'Given up after ' .. losses .. ' attempts: ' .. reason)
   call('ZADD', key('dead'), now, id)
+  call('EXPIRE', key('job', id), math.max(DEAD_SECONDS, call('TTL', key('job', id))))
 end
 
 -- Pixel-steps per second of all living workers; the last known rate while there is none.

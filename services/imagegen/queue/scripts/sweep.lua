@@ -1,7 +1,7 @@
 -- Promise: jobs of lost workers return to the queue, expired ones end, nothing is kept for ever.
--- ARGV: limit max_losses dead_ms leases_are_valid ('0' right after a restart of Redis).
+-- ARGV: limit max_losses leases_are_valid ('0' right after a restart of Redis).
 -- Returns TENANT/ID of jobs whose stored files may go.
-local limit, max_losses, dead_ms, leases_are_valid = unpack(ARGV)
+local limit, max_losses, leases_are_valid = unpack(ARGV)
 local function due(zset)
   return call('ZRANGEBYSCORE', key(zset), '-inf', now, 'LIMIT', 0, limit)
 end
@@ -12,7 +12,7 @@ if leases_are_valid == '1' then
   end
 end
 for _, id in ipairs(due('deadlines')) do expire(id) end
-call('ZREMRANGEBYSCORE', key('dead'), '-inf', now - dead_ms)
+call('ZREMRANGEBYSCORE', key('dead'), '-inf', now - DEAD_SECONDS * 1000)
 for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), '-inf', now - 3600000)) do
   call('ZREM', key('workers'), worker)
   call('HDEL', key('rates'), worker)
