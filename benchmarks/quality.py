@@ -125,7 +125,7 @@ def closest_sentence(question: str, context: str, rarity: Mapping[str, float]) -
     """Return the sentence that shares the rarest words with the question: no model at all."""
     asked = words(question)
     sentences = [match[0].strip() for match in SENTENCE.finditer(context)]
-    return max(sentences, key=lambda s: sum(rarity.get(word, 0.0) for word in words(s) & asked))
+    return max(sentences, key=lambda s: math.fsum(rarity.get(w, 0.0) for w in words(s) & asked))
 
 
 def words(text: str) -> set[str]:
