@@ -42,7 +42,7 @@ async def test_without_support_there_is_no_answer_but_the_closest_passages(clien
 
 
 async def test_a_span_below_the_threshold_is_no_answer(database_url, tenant):
-    async with rag(database_url, tenant, answers=ANSWERS, answer_threshold=0.95) as client:
+    async with rag(database_url, tenant, answers=ANSWERS, answer_threshold=0.999) as client:
         await fill(client, HANDBOOK)
         assert not (await ask(client, "How long do refunds take?"))["answered"]
 

@@ -29,6 +29,12 @@ from tests.rag.support import HashEmbedder, fill, rag, search
 from tests.support import client_for, until
 
 
+@pytest.fixture
+def folder(short_dir: Path) -> Path:
+    """Return the folder of these tests' own servers; making one anew takes seconds."""
+    return short_dir / "own"
+
+
 @asynccontextmanager
 async def own_server(folder: Path) -> AsyncGenerator[Postgres]:
     server = Postgres(folder)
@@ -57,10 +63,10 @@ async def upload(client: httpx2.AsyncClient, number: int) -> list[str]:
     return [one["id"] for one in (await until(acknowledged)).json()["documents"]]
 
 
-async def test_killing_postgres_again_and_again_loses_no_acknowledged_document(short_dir, tenant):
+async def test_killing_postgres_again_and_again_loses_no_acknowledged_document(folder, tenant):
     acknowledged: list[str] = []
     async with (
-        own_server(short_dir / "killed") as server,
+        own_server(folder) as server,
         rag(server.url, tenant, lease_seconds=1) as client,
     ):
         await client.put("/v1/collections/docs")
@@ -85,8 +91,8 @@ async def test_killing_postgres_again_and_again_loses_no_acknowledged_document(s
     assert len({one["document_id"] for one in found}) == 24
 
 
-async def test_an_absent_database_is_503_with_a_reason_and_comes_back_by_itself(short_dir, tenant):
-    async with own_server(short_dir / "absent") as server, rag(server.url, tenant) as client:
+async def test_an_absent_database_is_503_with_a_reason_and_comes_back_by_itself(folder, tenant):
+    async with own_server(folder) as server, rag(server.url, tenant) as client:
         await fill(client, {"id": "a", "text": "Here I am."})
         assert server.process is not None
         os.kill(server.process.pid, signal.SIGSTOP)  # nothing can be accepted or answered ...
@@ -178,26 +184,25 @@ def start_and_die(folder: Path) -> None:
         child.kill()
 
 
-async def test_the_server_ends_with_the_process_that_started_it(short_dir):
-    await anyio.to_thread.run_sync(start_and_die, short_dir / "orphan")
+async def test_the_server_ends_with_the_process_that_started_it(folder):
+    await anyio.to_thread.run_sync(start_and_die, folder)
 
     async def ended() -> bool:
-        return not postgres.working_in(short_dir / "orphan" / "db")
+        return not postgres.working_in(folder / "db")
 
     await until(ended)
 
 
-async def test_a_server_starts_where_another_was_killed_a_moment_ago(short_dir):
-    folder = short_dir / "again"
+async def test_a_server_starts_where_another_was_killed_a_moment_ago(folder):
     await anyio.to_thread.run_sync(start_and_die, folder)
     async with own_server(folder) as server, opened(server.url, connections=2) as database:
         await database.check()
 
 
-async def test_a_folder_belongs_to_one_process(short_dir):
-    async with own_server(short_dir / "single"):
+async def test_a_folder_belongs_to_one_process(folder):
+    async with own_server(folder):
         with pytest.raises(PostgresUnavailable, match="Another process"):
-            Postgres(short_dir / "single").start()
+            Postgres(folder).start()
 
 
 async def test_russian_letters_have_a_lower_case(database_url):

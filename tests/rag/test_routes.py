@@ -316,7 +316,7 @@ async def test_a_document_that_cannot_be_indexed_says_so_and_holds_up_no_other(
         await client.post("/v1/collections/docs/documents", json=body)
         await fill(client, CATS)
         answer = await client.post(
-            "/v1/collections/docs/documents", json=body, headers={"Prefer": "wait=20"}
+            "/v1/collections/docs/documents", json=body, headers={"Prefer": "wait=60"}
         )
         bad = (await client.get("/v1/collections/docs/documents/bad")).json()
         again = await client.post("/v1/collections/docs/documents", json=body)
