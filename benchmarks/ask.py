@@ -14,13 +14,15 @@ import argparse
 import asyncio
 import gzip
 import json
+import math
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,9 @@ class Remembering(httpx2.AsyncBaseTransport):
                 return httpx2.Response(answer.status_code, content=content)
             self._known[body] = content
         return httpx2.Response(200, content=self._known[body])
+
+
+Scores = Callable[[Asked], list[float]]
 
 
 @dataclass(frozen=True)
@@ -198,12 +203,15 @@ def fitted(asked: Sequence[Asked]) -> list[float]:
 
 
 def quality(
-    answerable: Sequence[Asked], unanswerable: Sequence[Asked], threshold: float
+    answerable: Sequence[Asked],
+    unanswerable: Sequence[Asked],
+    threshold: float,
+    scores: Scores = attrgetter("scores"),
 ) -> dict[str, float]:
     """Return how often the best candidate is shown and right, and shown where none is right."""
-    tops = [_top(one) for one in answerable]
+    tops = [_top(one, scores) for one in answerable]
     shown = [is_right for score, is_right in tops if score >= threshold]
-    false = [_top(one)[0] >= threshold for one in unanswerable]
+    false = [_top(one, scores)[0] >= threshold for one in unanswerable]
     return {
         "threshold": threshold,
         "answered": round(len(shown) / len(tops), 3),
@@ -213,8 +221,13 @@ def quality(
     }
 
 
-def _top(asked: Asked) -> tuple[float, bool]:
-    pairs = zip(asked.scores, asked.right, strict=True)
+def qa_alone(asked: Asked) -> list[float]:
+    """Return the candidates' scores when nothing counts but what qa read, for comparison."""
+    return [1 / (1 + math.exp(-one.reading)) for one in asked.signs]
+
+
+def _top(asked: Asked, scores: Scores = attrgetter("scores")) -> tuple[float, bool]:
+    pairs = zip(scores(asked), asked.right, strict=True)
     return max(pairs, key=lambda pair: pair[0], default=(0.0, False))
 
 
@@ -237,6 +250,7 @@ async def measure(system: System, data: Path, language: str, limit: int) -> dict
         **quality(answerable, unanswerable, threshold),
         "p50_ms": round(statistics.median(one.milliseconds for one in answerable), 1),
         "by_threshold": [quality(answerable, unanswerable, at) for at in THRESHOLDS],
+        "qa_alone": quality(answerable, unanswerable, 0.5, qa_alone),
         "weights": evidence.WEIGHTS[language],
         "fitted_weights": fitted([one for pair in seen for one in pair]),
     }
