@@ -20,6 +20,7 @@ I = TypeVar("I")
 O = TypeVar("O")
 
 SMOOTHING = 0.2  # weight of the newest batch in the cost estimate
+STRAY = 2.0  # a batch counts as at most so many times the estimate: one that stalled is no rule
 STOPPED = "The model is being stopped."
 
 
@@ -67,7 +68,8 @@ class Batcher(Generic[I, O]):
     @asynccontextmanager
     async def running(self, sample: Sequence[I]) -> "AsyncGenerator[Batcher[I, O]]":
         """Calibrate on `sample`, then serve until the block ends; raises what the model raises."""
-        for _ in range(2):  # the first pass also pays for the model's lazy allocations
+        for _ in range(2):
+            self._ms_per_token = 0.0  # the first pass also pays for the model's lazy allocations
             items = [self._item(value) for value in sample]
             await self._compute(items)
             await asyncio.gather(*(item.answer for item in items))
@@ -140,6 +142,8 @@ class Batcher(Generic[I, O]):
         limit = deadline.current()
         if limit and need_ms / 1000 > limit.remaining_seconds:
             self._metrics.shed.labels("deadline").inc()
+            if not wait_ms:  # else an estimate from a slow spell would refuse for ever
+                self._ms_per_token *= 1 - SMOOTHING
             raise DeadlineExceeded(f"This needs about {need_ms:.0f} ms, more than the budget left.")
 
     async def _serve(self) -> None:
@@ -208,8 +212,8 @@ class Batcher(Generic[I, O]):
         self._metrics.inference.observe(seconds)
         gone = sum(item.tokens for item in batch if item.answer.done())
         self._metrics.wasted.inc(seconds * gone / used)
-        cost = seconds * 1000 / padded
         known = self._ms_per_token
+        cost = min(seconds * 1000 / padded, known * STRAY or math.inf)
         self._ms_per_token = cost if not known else known + SMOOTHING * (cost - known)
 
 

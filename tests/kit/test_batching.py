@@ -1,6 +1,7 @@
 """What callers of a Batcher may rely on, under random schedules."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -226,3 +227,45 @@ async def test_whoever_leaves_while_a_poisonous_batch_is_halved_costs_nothing_mo
         await asyncio.gather(poisoned, leaving, return_exceptions=True)
         await batcher.submit(5)
     assert seen == [[POISON, 21, 22, 23], [POISON], [5]]
+
+
+async def _estimate_ms(batcher: Batcher[int, int]) -> float:
+    """Return what one input is believed to cost."""
+    one = asyncio.create_task(batcher.submit(1))
+    await asyncio.sleep(0)  # it is handed over
+    estimate = batcher.backlog_ms
+    await one
+    return estimate
+
+
+@pytest.mark.parametrize("stalled", [1, 3])
+async def test_one_batch_that_stalls_does_not_set_the_estimate(stalled: int):
+    """Stall the first, cold call, or one after the two of the calibration."""
+    calls = itertools.count(1)
+
+    def model(values: list[int]) -> Sequence[int]:
+        time.sleep(1.0 if next(calls) == stalled else 0.001)
+        return values
+
+    batcher: Batcher[int, int] = Batcher(model, metrics=Metrics("test"))
+    async with batcher.running([0]):
+        await batcher.submit(1)
+        assert await _estimate_ms(batcher) < 100
+
+
+async def test_an_estimate_from_a_slow_spell_does_not_refuse_for_ever():
+    spell = [0.05]
+
+    def model(texts: list[str]) -> Sequence[str]:
+        time.sleep(spell[0] * len(texts))
+        return texts
+
+    async with serve(tiny.create_app(model)) as client:
+        spell[0] = 0.0
+        answers = [
+            await client.post(
+                "/shout", json={"texts": ["x"] * 80}, headers={"X-Request-Timeout-Ms": "1000"}
+            )
+            for _ in range(20)
+        ]
+    assert (answers[0].status_code, answers[-1].status_code) == (504, 200)
