@@ -76,6 +76,15 @@ def test_only_the_gateway_is_published_and_only_on_loopback(compose: dict[str, A
     assert all(port.startswith("127.0.0.1:") for port in published["gateway"])
 
 
+def test_the_worker_shares_the_apis_queue_and_its_pictures_in_a_volume(compose: dict[str, Any]):
+    api, worker = compose["imagegen"], compose["imagegen-worker"]
+    assert worker["environment"] == api["environment"]
+    assert worker["volumes"] == api["volumes"]
+    [volume] = api["volumes"]
+    storage = api["environment"]["IMAGEGEN_STORAGE_URL"]
+    assert storage.startswith(f"file://{volume.split(':')[1]}/")
+
+
 def test_our_containers_have_no_privileges(compose: dict[str, Any]):
     for block in built(compose).values():
         assert block["cap_drop"] == ["ALL"]
