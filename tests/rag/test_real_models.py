@@ -1,4 +1,4 @@
-"""The bundled knowledge base is found with the real embedder, in every language."""
+"""The bundled knowledge base is found and answers with the real models, in every language."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -7,11 +7,12 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from services.qa.app import create_app as create_qa
 from services.rag.app import create_app
 from services.rag.model import load
 from services.rag.settings import Settings
 from tests.rag.support import fill, search
-from tests.support import serve
+from tests.support import Network, serve
 
 KNOWLEDGE = Path(__file__).parents[2] / "local" / "knowledge"
 pytestmark = pytest.mark.weights
@@ -32,9 +33,11 @@ QUESTIONS = [
 
 @pytest.fixture(scope="module")
 async def filled(database_url: str) -> AsyncGenerator[httpx2.AsyncClient]:
-    app = create_app(Settings(database_url=SecretStr(database_url)))
+    qa = create_qa()
+    settings = Settings(database_url=SecretStr(database_url), qa_url="http://qa")
+    app = create_app(settings, network=Network({"qa": qa}))
     documents = [{"id": one.stem, "text": one.read_text()} for one in KNOWLEDGE.glob("*.md")]
-    async with serve(app) as client:
+    async with serve(qa), serve(app) as client:
         client.headers["X-Tenant"] = "knowledge"
         await fill(client, *documents)
         yield client
@@ -43,6 +46,26 @@ async def filled(database_url: str) -> AsyncGenerator[httpx2.AsyncClient]:
 @pytest.mark.parametrize(("question", "document"), QUESTIONS)
 async def test_a_question_finds_the_document_that_answers_it(filled, question, document):
     assert (await search(filled, question, k=3))[0]["document_id"] == document
+
+
+ANSWERS = [
+    ("How many vacation days do employees get?", "26 vacation days"),
+    ("How long are medical records kept?", "ten years"),
+    ("¿Cuántos días de vacaciones tienen los empleados?", "26 días de vacaciones"),
+    ("¿Dónde está el edificio principal?", "calle del Muelle 12"),
+    ("Сколько дней отпуска у сотрудников?", "26 дней отпуска"),
+    ("Сколько часов длится рабочая неделя?", "38 часов"),
+    ("Who founded the clinic?", None),
+    ("¿Quién fundó la clínica?", None),
+    ("Кто основал клинику?", None),
+]
+
+
+@pytest.mark.parametrize(("question", "words"), ANSWERS)
+async def test_what_the_documents_know_is_answered_and_nothing_else(filled, question, words):
+    asked = await filled.post("/v1/collections/docs/ask", json={"question": question})
+    answer = asked.json()["answer"]
+    assert words in answer if words else answer is None
 
 
 async def test_meaning_is_found_without_a_common_word(filled):
