@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import Unprocessable
@@ -62,7 +62,7 @@ def normalise(content: bytes) -> bytes:
         opened = Image.open(io.BytesIO(content), formats=FORMATS)
         if opened.width * opened.height > MAX_SOURCE_PIXELS:  # known before a pixel is decoded
             raise Unprocessable("A source picture has more than 16.8 megapixels.")
-        picture = opened.convert("RGB")
+        picture = _rgb(ImageOps.exif_transpose(opened))  # cameras note how they were held
     except (UnidentifiedImageError, Image.DecompressionBombError):
         raise Unprocessable("A source is not a PNG, JPEG or WebP picture.") from None
     except (OSError, SyntaxError, ValueError):
@@ -71,6 +71,12 @@ def normalise(content: bytes) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16"):  # else Pillow cuts off all that is brighter than 255
+        picture = picture.point(lambda level: level * (1 / 256) + 0).convert("L")
+    return picture.convert("RGB")
 
 
 def decode(png: bytes) -> Image.Image:
