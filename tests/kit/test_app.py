@@ -210,7 +210,11 @@ async def test_the_token_is_asked_for_except_by_probes():
         wrong = await client.get("/who", headers={"X-Internal-Token": "guess"})
         right = await client.get("/who", headers={"X-Internal-Token": "s3cret"})
         probes = [(await client.get(path)).status_code for path in ("/livez", "/metrics")]
+        others = [
+            (await client.get(path)).status_code for path in ("/info", "/docs", "/openapi.json")
+        ]
     assert (without.status_code, wrong.status_code, right.status_code) == (401, 401, 200)
+    assert others == [401, 401, 401]
     assert probes == [200, 200]
 
 

@@ -269,3 +269,53 @@ async def test_an_estimate_from_a_slow_spell_does_not_refuse_for_ever():
             for _ in range(20)
         ]
     assert (answers[0].status_code, answers[-1].status_code) == (504, 200)
+
+
+async def test_a_probe_goes_before_all_that_waits():
+    model = Model()
+    async with plugged(model, max_items=1) as batcher:
+        waiting = asyncio.create_task(batcher.submit_many([20, 21, 22]))
+        await asyncio.sleep(0)
+        probe = asyncio.create_task(batcher.check(7))
+        await asyncio.sleep(0)
+        model.gate.set()
+        await asyncio.gather(waiting, probe)
+    assert model.seen[1] == [7]
+
+
+async def test_a_batch_holds_inputs_of_like_length_and_no_more_padded_tokens_than_allowed():
+    seen: list[list[int]] = []
+
+    def model(lengths: list[int]) -> Sequence[int]:
+        seen.append(lengths)
+        return lengths
+
+    batcher: Batcher[int, int] = Batcher(
+        model, metrics=Metrics("test"), tokens=lambda length: length, max_tokens=30
+    )
+    async with batcher.running([1]):
+        seen.clear()
+        assert await batcher.submit_many([10, 1, 20, 40, 2]) == [10, 1, 20, 40, 2]
+    assert seen == [[1, 2, 10], [20], [40]]
+
+
+async def test_time_in_the_model_for_a_caller_who_left_is_counted_as_wasted():
+    metrics, gate = Metrics("test"), threading.Event()
+    gate.set()
+
+    def model(values: list[int]) -> Sequence[int]:
+        gate.wait()
+        return values
+
+    batcher: Batcher[int, int] = Batcher(model, metrics=metrics)
+    async with batcher.running([0]):
+        gate.clear()
+        leaving = asyncio.create_task(batcher.submit(1))
+        await asyncio.sleep(0)  # it is handed over
+        await asyncio.sleep(0)  # the batcher takes it
+        leaving.cancel()
+        gate.set()
+        await batcher.submit(2)
+    wasted = metrics.registry.get_sample_value("switchboard_wasted_inference_seconds_total")
+    assert wasted
+    assert wasted > 0
