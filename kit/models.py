@@ -95,9 +95,9 @@ def _embedded(name: str, models_dir: Path) -> LocalModel:
 
 def _revision(entry: Mapping[str, Any]) -> str:
     """Return a digest of all that the prepared files depend on."""
-    parts = {**entry["files"], "graph": GRAPH_VERSION}
+    parts = {"files": entry["files"], "graph": GRAPH_VERSION}
     if "base" in entry:
-        parts |= catalogue()[entry["base"]]["files"]
+        parts["base"] = catalogue()[entry["base"]]["files"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -33,6 +33,13 @@ def test_a_missing_file_names_what_was_looked_for(tmp_path: Path):
         resolve(f"path:{tmp_path}", tmp_path).file("a.onnx", "b.onnx")
 
 
+@pytest.mark.parametrize("changed", ["config.json", "adapter.safetensors"])
+def test_a_changed_file_of_an_adapter_makes_a_new_revision(changed: str):
+    entry = models.catalogue()["qa"]
+    other = {**entry, "files": {**entry["files"], changed: "0" * 64}}
+    assert models._revision(other) != models._revision(entry)
+
+
 def test_every_committed_weight_is_the_listed_one():
     for name, entry in models.catalogue().items():
         if "package" not in entry:
