@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "services").glob("*/README.md"))]
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
-CURL_FLAGS = {"-s", "-S", "-f", "-L", "-i", "-N"}  # how curl prints, not what it asks
+CURL_FLAGS = re.compile("-[sSfLiN]+")  # how curl prints, not what it asks
 
 
 @dataclass
@@ -47,7 +47,7 @@ def parsed(words: Iterator[str]) -> Request:
             request.files.append((name, ROOT / file))
         elif word in ("-o", "--output"):
             next(words)
-        elif word not in CURL_FLAGS:
+        elif not CURL_FLAGS.fullmatch(word):
             assert not word.startswith("-"), f"this test does not know curl's {word}"
             request.url = word
     has_body = request.body is not None or request.files
@@ -56,10 +56,23 @@ def parsed(words: Iterator[str]) -> Request:
 
 
 def commands(block: str) -> Iterator[Request]:
-    for line in block.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
+    for words in command_lines(block.replace("\\\n", " ")):
         if words[:1] == ["curl"]:
             yield parsed(iter(words[1:]))
+
+
+def command_lines(block: str) -> Iterator[list[str]]:
+    """Split a block as a shell would; a quoted argument may go over several lines."""
+    begun = ""
+    for line in block.splitlines(keepends=True):
+        begun += line
+        try:
+            words = shlex.split(begun, comments=True)
+        except ValueError:  # a quotation is still open
+            continue
+        yield words
+        begun = ""
+    assert not begun, f"a quotation is never closed: {begun}"
 
 
 def send(client: httpx2.Client, request: Request) -> httpx2.Response:
