@@ -444,6 +444,47 @@ async def test_hanging_up_cancels_a_picture_unless_the_caller_can_come_back_for_
     assert (("DELETE", JOB, None) in imagegen.calls) == (key is None)
 
 
+@pytest.mark.parametrize("caller_leaves", [True, False])
+async def test_a_further_branch_ends_with_its_caller_and_with_a_failed_main_branch(
+    caller_leaves: bool,
+):
+    begun, left = anyio.Event(), anyio.Event()
+
+    async def silent(scope: Any, receive: Any, _send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/ask"):
+            begun.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left.set()
+
+    async def main_branch(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/v1/classify":
+            await in_time(begun)
+            if caller_leaves:
+                await anyio.sleep_forever()
+            await JSONResponse({"detail": "broken"}, 503)(scope, _receive, send)
+
+    async with (
+        listening(silent) as rag_url,
+        listening(main_branch) as classifier_url,
+        listening(
+            create_app(
+                Settings(rag_url=rag_url, classifier_url=classifier_url),
+                FixedRouter("classify", {"text": "yay"}),
+            )
+        ) as url,
+        httpx2.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        wish = client.post("/v1/assist", json={"text": "yay", "also": ["ask"]})
+        caller = asyncio.create_task(wish)
+        await in_time(begun)
+        if caller_leaves:
+            caller.cancel()
+        await in_time(left)
+        if not caller_leaves:
+            assert (await caller).status_code == 503
+
+
 async def in_time(event: anyio.Event) -> None:
     with anyio.fail_after(10):
         await event.wait()
