@@ -12,7 +12,7 @@ from kit.errors import NotReady
 from kit.metrics import Metrics
 from kit.settings import load
 from services.imagegen import routes
-from services.imagegen.housekeeping import sweep_forever
+from services.imagegen.housekeeping import end, sweep_forever
 from services.imagegen.metrics import QueueMetrics
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs, connect
@@ -55,8 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                     "orders": Orders(jobs, storage, settings),
                     "streams": asyncio.Semaphore(settings.max_event_streams),
                 }
-                for task in running:
-                    task.cancel()
+                await end(running)
 
     return build_app(
         "imagegen",

@@ -1,6 +1,7 @@
 """What keeps the queue clean; the API and the workers all do it, at any time, without harm."""
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -19,6 +20,15 @@ async def sweep_forever(jobs: Jobs, storage: Storage, every_seconds: float) -> N
         except ServiceError as error:
             log.warning("sweep_postponed", reason=error.detail)
         await asyncio.sleep(every_seconds)
+
+
+async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a call to Redis or the storage may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
 async def sweep(jobs: Jobs, storage: Storage) -> None:

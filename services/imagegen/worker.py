@@ -14,7 +14,7 @@ import kit.serve
 from kit.app import Resources, build_app
 from kit.models import resolve
 from kit.settings import load
-from services.imagegen.housekeeping import sweep_forever
+from services.imagegen.housekeeping import end, sweep_forever
 from services.imagegen.metrics import WorkerMetrics
 from services.imagegen.painters import Painter
 from services.imagegen.queue import Jobs, connect
@@ -53,8 +53,7 @@ def create_app(settings: WorkerSettings | None = None, painter: Painter | None =
                 yield {"studio": studio}
                 studio.stop()
                 await working
-                for task in running:
-                    task.cancel()
+                await end(running)
             await studio.sign_off()
 
     return build_app("worker", description=__doc__ or "", settings=settings, routers=(), life=life)
