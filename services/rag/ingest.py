@@ -19,6 +19,7 @@ from services.rag.postings import Chunk
 
 LOOK_SECONDS = 2.0  # how often to look for jobs that other processes left
 RETRY_SECONDS = 0.5
+BACKOFF_SECONDS = 0.5  # before a document is tried again, times the attempts so far
 EMBED_AT_ONCE = 8  # few, so that questions come in between
 MAX_ATTEMPTS = 3
 MAX_SILENT_SECONDS = 120.0  # a longer step without a sign of life is a fault
@@ -124,6 +125,8 @@ class Ingest:
             result = "failed"
             if job.attempts >= MAX_ATTEMPTS:
                 await self._jobs.fail(job, _reason(error))
+            else:  # any worker may try again soon; the lease is for workers that vanish
+                await self._jobs.extend(job, BACKOFF_SECONDS * job.attempts)
         self._indexed.labels(result).inc()
         log.info("ingested", result=result, **bound)
 
