@@ -16,10 +16,11 @@ from tests.support import serve
 def logging_as_before() -> Iterator[None]:
     """Put the global logging set-up back after each test."""
     handlers, level = logging.root.handlers, logging.root.level
+    before = structlog.get_config()
     yield
     logging.root.handlers = handlers
     logging.root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def test_a_line_is_json_with_service_level_and_bound_values(capsys: pytest.CaptureFixture[str]):
