@@ -118,7 +118,7 @@ class Ingest:
             result = await self._patiently(job)
         except asyncio.CancelledError:
             # Best effort: without it the lease ends by itself.
-            await asyncio.gather(self._jobs.give_back(job), return_exceptions=True)
+            await asyncio.gather(self._jobs.release(job), return_exceptions=True)
             raise
         except Exception as error:
             log.exception("ingest_failed", attempt=job.attempts, **bound)

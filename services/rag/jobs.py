@@ -65,7 +65,7 @@ class Jobs:
             (row["tenant"], row["collection"]), row["document"], row["version"], row["attempts"]
         )
 
-    async def give_back(self, job: Job) -> None:
+    async def release(self, job: Job) -> None:
         """Let another worker take the job at once, without counting this attempt."""
         async with self._database.transaction() as connection:
             await connection.execute(

@@ -152,7 +152,7 @@ async def test_a_job_that_is_given_back_is_not_charged(database_url, tenant):
         await store.create((tenant, "docs"), "")
         await store.add((tenant, "docs"), [NewDocument(id="a", text="Text.")])
         first = await claim_of(jobs, tenant, 60.0)
-        await jobs.give_back(first)
+        await jobs.release(first)
         assert (await claim_of(jobs, tenant, 60.0)).attempts == first.attempts
         await store.drop((tenant, "docs"))
 
