@@ -208,12 +208,16 @@ class Progress(Frozen):
 
 
 class Job(Frozen):
-    """A drawing on its way; `generation` counts the workers that have taken it."""
+    """A drawing on its way.
+
+    `generation` counts the workers that have taken it; jobs of one `batch` can be painted at once.
+    """
 
     id: str
     tenant: str
     drawing: Drawing
     status: Status
+    batch: str = ""
     generation: int = 0
     queued_seconds: float = 0.0
     step: int = 0
@@ -222,6 +226,15 @@ class Job(Frozen):
     error: str | None = None
     position: int | None = None
     eta_seconds: float | None = None
+
+
+class Report(Frozen):
+    """How far a worker is with a job; `preview` is a `data:` URL of what it looks like so far."""
+
+    job: Job
+    step: int
+    steps: int
+    preview: str | None = None
 
 
 class PictureView(Frozen):
@@ -271,7 +284,7 @@ def digest(request: Wishes) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-EventKind = Literal["waiting", "painting", "progress", "done", "failed", "cancelled"]
+EventKind = Literal["waiting", "painting", "progress", "preview", "done", "failed", "cancelled"]
 
 
 class Event(Frozen):

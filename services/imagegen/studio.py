@@ -19,7 +19,7 @@ from services.imagegen.batch import Batch
 from services.imagegen.metrics import WorkerMetrics
 from services.imagegen.painters import DeviceLost, OutOfMemory, Painter
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Drawing, Job, StoredPicture
+from services.imagegen.schemas import Drawing, Job, Report, StoredPicture
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage, painted_path
 
@@ -145,7 +145,10 @@ class Studio:
                     await batch.moved.wait()
             batch.moved.clear()
             with suppress(NotReady):
-                batch.keep(await self._jobs.renew(batch.held, batch.step, batch.steps))
+                reports = [
+                    Report(job=job, step=batch.step, steps=batch.steps) for job in batch.held
+                ]
+                batch.keep(await self._jobs.renew(reports))
 
     async def _paint(self, batch: Batch, jobs: Sequence[Job]) -> None:
         """Paint and deliver; when a batch fails, paint its jobs alone to find the one that fails."""

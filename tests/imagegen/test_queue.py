@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Job, Status, StoredPicture
+from services.imagegen.schemas import Job, Report, Status, StoredPicture
 from services.imagegen.settings import Settings
 from tests.imagegen.fakes import CARD, drawing
 from tests.support import until
@@ -26,6 +26,10 @@ async def submit(jobs: Jobs, tenant: str = "ann", **options: Any) -> str:
 async def claim_one(jobs: Jobs) -> Job:
     [job] = await jobs.claim(1)
     return job
+
+
+def report(job: Job, step: int, preview: str | None = None) -> Report:
+    return Report(job=job, step=step, steps=4, preview=preview)
 
 
 def impatient(settings: Settings, jobs: Jobs, **changes: Any) -> Jobs:
@@ -60,17 +64,17 @@ async def test_a_stale_generation_is_refused_everything(settings: Settings, jobs
     await hasty.sweep()
     fresh = await claim_one(jobs)
     assert fresh.generation == 2
-    assert await jobs.renew([stale], 1, 4) == set()
+    assert await jobs.renew([report(stale, 1)]) == set()
     assert not await jobs.release(stale)
     assert not await jobs.fail(stale, "stale")
     assert not await jobs.finish(stale, [PICTURE])
-    assert await jobs.renew([fresh], 1, 4) == {fresh.id}
+    assert await jobs.renew([report(fresh, 1)]) == {fresh.id}
     assert await jobs.finish(fresh, [PICTURE])
 
 
 async def test_a_renewed_lease_is_not_swept(jobs: Jobs) -> None:
     job_id = await submit(jobs)
-    await jobs.renew([await claim_one(jobs)], 2, 4)
+    await jobs.renew([report(await claim_one(jobs), 2)])
     await jobs.sweep()
     seen = await jobs.look(job_id, "ann")
     assert (seen.status, seen.step, seen.steps) == (Status.PAINTING, 2, 4)
@@ -177,7 +181,7 @@ async def test_a_cancelled_painted_job_never_becomes_visible(jobs: Jobs) -> None
     job_id = await submit(jobs)
     job = await claim_one(jobs)
     await jobs.cancel(job_id, "ann")
-    assert await jobs.renew([job], 1, 4) == set()
+    assert await jobs.renew([report(job, 1)]) == set()
     assert not await jobs.finish(job, [PICTURE])
     assert (await jobs.look(job_id, "ann")).status is Status.CANCELLED
 
@@ -200,6 +204,40 @@ async def test_a_batch_holds_only_what_can_be_painted_together(jobs: Jobs) -> No
     other = await submit(jobs, "dan", drawing=drawing(steps=8))
     assert {job.id for job in await jobs.claim(4)} == alike
     assert [job.id for job in await jobs.claim(4)] == [other]
+
+
+async def test_jobs_of_its_key_join_a_painted_batch(jobs: Jobs) -> None:
+    await submit(jobs)
+    [first] = await jobs.claim(4)
+    joiners = [await submit(jobs, tenant) for tenant in ("ann", "bob", "cid")]
+    assert {job.id for job in await jobs.claim(2, first.batch)} < set(joiners)
+    assert len(await jobs.claim(2, first.batch)) == 1
+    assert await jobs.claim(2, first.batch) == []
+
+
+async def test_nobody_joins_once_it_is_another_keys_turn(jobs: Jobs) -> None:
+    for tenant in ("ann", "bob", "ann", "bob"):
+        await submit(jobs, tenant)
+    [first] = await jobs.claim(1)
+    other = await submit(jobs, "cid", drawing=drawing(steps=8))
+    joined = await jobs.claim(8, first.batch)
+    assert [job.tenant for job in joined] == ["bob"]  # then cid has had as little as anyone
+    assert [job.id for job in await jobs.claim(8)] == [other]
+
+
+async def test_what_is_too_large_or_has_cost_a_worker_joins_no_batch(
+    settings: Settings, jobs: Jobs
+) -> None:
+    await submit(jobs, drawing=drawing(count=3))
+    [first] = await jobs.claim(4)
+    large = await submit(jobs, drawing=drawing(count=2))
+    assert await jobs.claim(1, first.batch) == []
+    assert [job.id for job in await jobs.claim(2, first.batch)] == [large]
+    hasty = impatient(settings, jobs, lease_seconds=0.0)
+    await submit(jobs)
+    await claim_one(hasty)
+    await hasty.sweep()
+    assert await jobs.claim(8, first.batch) == []
 
 
 async def test_a_batch_never_exceeds_its_pictures(jobs: Jobs) -> None:
@@ -294,7 +332,7 @@ async def test_events_tell_the_whole_story_and_resume(jobs: Jobs) -> None:
     job_id = await submit(jobs)
     job = await claim_one(jobs)
     for step in (1, 2):
-        await jobs.renew([job], step, 4)
+        await jobs.renew([report(job, step)])
     await jobs.finish(job, [PICTURE])
     story = await jobs.events(job_id, "0-0")
     assert [event.kind for event in story] == [
@@ -302,6 +340,29 @@ async def test_events_tell_the_whole_story_and_resume(jobs: Jobs) -> None:
     ]
     assert story[3].data == {"step": 2, "steps": 4}
     assert await jobs.events(job_id, story[2].id) == story[3:]
+
+
+async def test_each_job_has_a_progress_of_its_own(jobs: Jobs) -> None:
+    ids = [await submit(jobs) for _ in range(2)]
+    batch = await jobs.claim(2)
+    steps = dict(zip(ids, (3, 1), strict=True))
+    assert await jobs.renew([report(job, steps[job.id]) for job in batch]) == set(ids)
+    assert [(await jobs.look(job_id, "ann")).step for job_id in ids] == [3, 1]
+
+
+async def test_the_newest_preview_is_kept_until_the_job_ends(jobs: Jobs) -> None:
+    async def previews() -> list[dict[str, Any]]:
+        story = await jobs.events(job.id, "0-0")
+        return [event.data for event in story if event.kind == "preview"]
+
+    await submit(jobs)
+    job = await claim_one(jobs)
+    for step in (1, 2, 3):
+        await jobs.renew([report(job, step, f"data:image/png;base64,{step}")])
+    await jobs.renew([report(job, 4)])
+    assert await previews() == [{"step": 3, "image": "data:image/png;base64,3"}]
+    await jobs.finish(job, [PICTURE])
+    assert await previews() == []
 
 
 async def test_tenants_share_fairly_by_cost(jobs: Jobs) -> None:

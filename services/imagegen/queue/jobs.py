@@ -13,7 +13,7 @@ from redis.commands.core import AsyncScript
 
 from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue.connection import translated
-from services.imagegen.schemas import Card, Drawing, Event, Job, Status, StoredPicture
+from services.imagegen.schemas import Card, Drawing, Event, Job, Report, Status, StoredPicture
 from services.imagegen.settings import Settings
 
 PREFIX = "{imagegen}"
@@ -89,15 +89,19 @@ class Jobs:
             raise Overloaded(REFUSALS[verdict], retry_after_seconds=float(answer))
         return str(answer)
 
-    async def claim(self, max_pictures: int) -> list[Job]:
-        """Take compatible jobs of up to `max_pictures` pictures, or one larger job alone."""
-        taken = await self._call("claim", max_pictures, self._lease_ms)
+    async def claim(self, max_pictures: int, joining: str = "") -> list[Job]:
+        """Take compatible jobs of up to `max_pictures` pictures, or one larger job alone.
+
+        With the key of a batch that is being painted, take what may join it: nothing larger,
+        nothing that has cost a worker, and only as long as it is that key's turn.
+        """
+        taken = await self._call("claim", max_pictures, self._lease_ms, joining)
         return [_job(_pairs(fields)) for fields in taken]
 
-    async def renew(self, jobs: Iterable[Job], step: int, steps: int) -> set[str]:
-        """Keep the leases and report progress; return the ids that are still ours."""
-        holders = [part for job in jobs for part in (job.id, job.generation)]
-        return set(await self._call("renew", self._lease_ms, step, steps, *holders))
+    async def renew(self, reports: Sequence[Report]) -> set[str]:
+        """Keep the leases and publish how far each job is; return the ids that are still ours."""
+        parts = [part for report in reports for part in _report(report)]
+        return set(await self._call("renew", self._lease_ms, *parts))
 
     async def finish(self, job: Job, pictures: Sequence[StoredPicture]) -> bool:
         """Make the pictures visible; return False when the job is no longer ours."""
@@ -255,6 +259,7 @@ def _job(fields: Mapping[str, str]) -> Job:
         tenant=fields["tenant"],
         drawing=Drawing.model_validate_json(fields["drawing"]),
         status=Status(fields["status"]),
+        batch=fields["batch"],
         generation=int(fields["generation"]),
         queued_seconds=max(0, int(fields.get("claimed", 0)) - int(fields["created"])) / 1000,
         step=int(fields.get("step", 0)),
@@ -262,6 +267,12 @@ def _job(fields: Mapping[str, str]) -> Job:
         pictures=tuple(StoredPicture(**picture) for picture in pictures),
         error=fields.get("error"),
     )
+
+
+def _report(report: Report) -> tuple[str | int, ...]:
+    shown = {"step": report.step, "image": report.preview}
+    preview = json.dumps(shown) if report.preview else ""
+    return report.job.id, report.job.generation, report.step, report.steps, preview
 
 
 def _placed(job: Job, jobs_ahead: int, cost: float, rate: float) -> Job:

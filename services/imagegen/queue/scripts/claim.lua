@@ -1,7 +1,7 @@
 -- Promise: the tenant that has had least goes first; others join its batch in the same order;
 -- every claim is a new generation, under a lease. Expired jobs are ended, never started.
--- ARGV: max_pictures lease_ms
-local room = tonumber(ARGV[1])
+-- ARGV: max_pictures lease_ms joining ('' begins a batch, else the key of one that is painted).
+local room, joining = tonumber(ARGV[1]), ARGV[3]
 local taken = {}
 
 local function take(id)
@@ -27,12 +27,27 @@ end
 
 local function head(zset) return call('ZRANGE', zset, 0, 0)[1] end
 
-local batch, losses
-repeat
+local function first()
   local tenant = head(key('fair'))
-  if not tenant then return taken end
+  if not tenant then return end
   local id = head(key('queue', tenant))
-  batch, losses = fields(id, 'batch', 'losses')
+  return id, fields(id, 'batch', 'losses', 'count')
+end
+
+-- Joining ends where another key's turn begins, so that a batch which never ends starves nobody.
+if joining ~= '' then
+  local id, batch, losses, pictures = first()
+  while id and batch == joining and losses == '0' and tonumber(pictures) <= room do
+    take(id)
+    id, batch, losses, pictures = first()
+  end
+  return taken
+end
+
+local id, batch, losses
+repeat
+  id, batch, losses = first()
+  if not id then return taken end
 until take(id)
 if losses ~= '0' then room = 0 end -- painted alone, it can take no neighbour down again
 

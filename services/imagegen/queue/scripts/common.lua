@@ -29,7 +29,8 @@ local function fields(id, ...)
 end
 
 local function emit(id, kind, data)
-  call('XADD', key('events', id), 'MAXLEN', '~', 1024, '*', 'kind', kind, 'data', data or '{}')
+  return call('XADD', key('events', id), 'MAXLEN', '~', 1024, '*', 'kind', kind,
+    'data', data or '{}')
 end
 
 local function count(state, jobs, cost)
@@ -85,8 +86,9 @@ end
 
 -- The end of a job: from here on its keys expire by themselves.
 local function settle(id, status, field, value)
-  local tenant, idem, ttl = fields(id, 'tenant', 'idem', 'ttl')
+  local tenant, idem, ttl, preview = fields(id, 'tenant', 'idem', 'ttl', 'preview')
   call('HSET', key('job', id), 'status', status)
+  if preview then call('XDEL', key('events', id), preview) end
   if field then call('HSET', key('job', id), field, value) end
   emit(id, status)
   count(status, 1)
