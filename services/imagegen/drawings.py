@@ -1,5 +1,6 @@
 """A client's wishes and the model's card become a Drawing with nothing left open."""
 
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from services.imagegen.schemas import (
 )
 
 PROMPT_WEIGHT = 1.0
+WORD = re.compile(r"[^\W\d_]{2,}")  # of any script; numbers and single letters say little
 
 
 def from_words(request: DrawRequest, card: Card, max_megapixels: float) -> Drawing:
@@ -47,6 +49,18 @@ def from_sources(
     return drawing.model_copy(
         update={"ingredients": tuple(parts), "strength": strength if pictures else 1.0}
     )
+
+
+def warnings(drawing: Drawing, card: Card) -> tuple[str, ...]:
+    """Return what a person should know before waiting: the model may not know their words."""
+    words = set(WORD.findall(drawing.prompt.lower()))
+    if not card.vocabulary or not drawing.prompt:
+        return ()
+    known = words & set(card.vocabulary)
+    if known and 2 * len(known) >= len(words):
+        return ()
+    count = "none" if not known else f"{len(known)} of {len(words)}"
+    return (f"This model knows {count} of the words in this prompt. {card.note}".rstrip(),)
 
 
 def _drawing(wishes: Wishes, prompt: str, card: Card, max_megapixels: float) -> Drawing:

@@ -1,7 +1,7 @@
 """What this service adds to the metrics that all services share."""
 
 from kit.metrics import Metrics
-from services.imagegen.queue.jobs import Totals
+from services.imagegen.queue.records import Totals
 from services.imagegen.schemas import Card
 
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -79,16 +79,16 @@ class Orders:
         card: Card,
         key: str | None,
     ) -> Job:
-        accepted = await self._jobs.submit(
+        return await self._jobs.submit(
             job_id,
             tenant,
             drawing,
             card=card,
+            warnings=drawings.warnings(drawing, card),
             priority=request.priority,
             deadline_seconds=request.deadline_seconds,
             idempotency=(key, digest(request)) if key else ("", ""),
         )
-        return await self._jobs.look(accepted, tenant)
 
     async def _content(self, source: SourceRequest, tenant: str) -> bytes:
         """Return a source picture as a PNG."""

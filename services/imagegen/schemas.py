@@ -171,6 +171,8 @@ class Card(Frozen):
     width: int
     height: int
     painted_side: int | None = None  # such a model paints one size, enlarged to what was asked
+    vocabulary: tuple[str, ...] = ()  # the words it was trained on, if they are so few
+    note: str = ""  # what a person should know who asks for other words
 
     def painted(self, drawing: Drawing) -> tuple[int, int]:
         """Return the width and height at which the model works."""
@@ -217,6 +219,7 @@ class Job(Frozen):
     tenant: str
     drawing: Drawing
     status: Status
+    warnings: tuple[str, ...] = ()
     batch: str = ""
     generation: int = 0
     queued_seconds: float = 0.0
@@ -256,6 +259,7 @@ class JobView(Frozen):
     eta_seconds: float | None = Field(description="Estimated time until the pictures are there.")
     progress: Progress
     pictures: list[PictureView]
+    warnings: list[str] = Field(description="Why the pictures may not show what was asked for.")
     error: str | None = None
 
     @classmethod
@@ -274,6 +278,7 @@ class JobView(Frozen):
             eta_seconds=job.eta_seconds,
             progress=Progress(step=job.step, steps=job.steps or job.drawing.steps),
             pictures=views,
+            warnings=list(job.warnings),
             error=job.error,
         )
 

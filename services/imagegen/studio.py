@@ -71,7 +71,7 @@ class Studio:
         for _ in range(2):
             started = time.monotonic()
             await self._in_thread(lambda: self._painter.paint([canary], {}, lambda _, __: ()))
-            self._rate = card.pixel_steps(canary) / (time.monotonic() - started)
+            self._rate = self._full_rate([canary], time.monotonic() - started)
 
     async def work(self) -> None:
         """Serve batches until `stop`."""
@@ -104,7 +104,9 @@ class Studio:
         """Give signs of life."""
         while True:
             with suppress(NotReady):
-                await self._jobs.report(self._name, self._painter.card, self._rate)
+                await self._jobs.report(
+                    self._name, self._painter.card, self._rate, self._settings.batch_pictures
+                )
             await asyncio.sleep(min(5.0, self._settings.lease_seconds / 3))
 
     async def sign_off(self) -> None:
@@ -225,8 +227,13 @@ class Studio:
         wasted = sum(d.count for d, done in zip(drawings, painted, strict=True) if not done)
         self._metrics.painted(seconds, number, wasted / number)
         if not wasted:
-            rate = sum(map(self._painter.card.pixel_steps, drawings)) / seconds
-            self._rate += SMOOTHING * (rate - self._rate)
+            self._rate += SMOOTHING * (self._full_rate(drawings, seconds) - self._rate)
+
+    def _full_rate(self, drawings: Sequence[Drawing], seconds: float) -> float:
+        """Return pixel-steps per second as if the batch had been full: it would take no longer."""
+        cost = sum(map(self._painter.card.pixel_steps, drawings))
+        number = sum(drawing.count for drawing in drawings)
+        return cost * max(1.0, self._settings.batch_pictures / number) / seconds
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call until Redis or the storage is back; give up when told to stop."""

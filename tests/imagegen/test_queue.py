@@ -1,5 +1,6 @@
 """The promises of the queue, against a real Redis."""
 
+import re
 import uuid
 from typing import Any
 
@@ -8,7 +9,8 @@ from redis.asyncio import Redis
 
 from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Job, Report, Status, StoredPicture
+from services.imagegen.queue.scripts import COMMON
+from services.imagegen.schemas import Ingredient, Job, Report, Status, StoredPicture
 from services.imagegen.settings import Settings
 from tests.imagegen.fakes import CARD, drawing
 from tests.support import until
@@ -18,9 +20,8 @@ RATE = 64.0 * 64 * 4  # one plain drawing per second
 
 
 async def submit(jobs: Jobs, tenant: str = "ann", **options: Any) -> str:
-    return await jobs.submit(
-        uuid.uuid4().hex, tenant, options.pop("drawing", drawing()), card=CARD, **options
-    )
+    wish = options.pop("drawing", drawing())
+    return (await jobs.submit(uuid.uuid4().hex, tenant, wish, card=CARD, **options)).id
 
 
 async def claim_one(jobs: Jobs) -> Job:
@@ -104,20 +105,18 @@ async def test_a_job_that_costs_three_workers_is_given_up(settings: Settings, jo
     assert await jobs.claim(1) == []
 
 
-async def test_the_reason_stays_as_long_as_the_dead_letter(
+async def test_all_of_a_dead_letter_stays_as_long_as_its_entry(
     settings: Settings, jobs: Jobs, redis: Redis
 ) -> None:
     hasty = impatient(settings, jobs, lease_seconds=0.0, max_losses=1, result_ttl_seconds=1)
-    job_id = await submit(hasty)
+    job_id = await submit(hasty, idempotency=("key", "digest"))
     await claim_one(hasty)
     await hasty.sweep()
-
-    async def events_have_expired() -> bool:
-        return not await redis.exists(f"{{imagegen}}:events:{job_id}")
-
-    await until(events_have_expired)
-    assert await redis.zscore("{imagegen}:dead", job_id)
-    assert "Given up after 1 attempts" in str((await jobs.look(job_id, "ann")).error)
+    week_ms = 7 * 24 * 3600 * 1000
+    for key in (f"job:{job_id}", f"events:{job_id}", "idem:ann:key"):
+        assert week_ms - await redis.pttl(f"{{imagegen}}:{key}") < 60_000
+    died: Any = await redis.zscore("{imagegen}:dead", job_id)
+    assert await redis.zscore("{imagegen}:expiring", f"ann/{job_id}") == died + week_ms
 
 
 async def test_a_job_that_kills_workers_takes_no_neighbours_with_it(
@@ -394,25 +393,73 @@ async def test_an_idle_tenant_saves_up_no_credit(jobs: Jobs) -> None:
     assert served.count("late") == 5
 
 
-async def test_no_key_outlives_its_job(settings: Settings, jobs: Jobs, redis: Redis) -> None:
-    brief = impatient(settings, jobs, result_ttl_seconds=1, lease_seconds=0.0)
-    for number in range(4):
-        await submit(brief, f"tenant{number}", idempotency=(f"key{number}", "digest"))
-    cancelled, *_ = [await submit(brief, "ann") for _ in range(2)]
-    await brief.cancel(cancelled, "ann")
-    done, failed, *_ = await brief.claim(4)
+def documented() -> list[re.Pattern[str]]:
+    """Return the keys that common.lua lists, as patterns."""
+    lines = re.findall(r"^-- ([a-z].*?) +(?:hash|stream|string|zset)", COMMON, re.MULTILINE)
+    names = [name for line in lines for name in line.split(", ")]
+    return [re.compile(re.sub("[A-Z]+", "(.+)", name)) for name in names]
+
+
+async def leaks(redis: Redis) -> set[str]:
+    """Return keys that are in no list, or that have neither a TTL nor a living owner."""
+    found = {str(key).removeprefix("{imagegen}:") for key in await redis.keys()}
+    waiting = {str(member) for member in await redis.zrange("{imagegen}:deadlines", 0, -1)}
+    alive = waiting | {str(member) for member in await redis.zrange("{imagegen}:leases", 0, -1)}
+    owners = set(alive)
+    for job_id in alive:
+        fields = ("tenant", "idem", "batch")
+        of_job: Any = await redis.hmget("{imagegen}:job:" + job_id, fields)
+        tenant, idem, batch = of_job
+        owners |= {f"{tenant}:{idem}"}
+        owners |= {tenant, f"{batch}:{tenant}"} if job_id in waiting else set()
+    leaked = set()
+    for name in found:
+        matches = [match for pattern in documented() if (match := pattern.fullmatch(name))]
+        owner = ":".join(matches[0].groups()) if matches else "nobody"
+        if owner and owner not in owners and await redis.ttl("{imagegen}:" + name) < 0:
+            leaked.add(name)
+    return leaked
+
+
+async def test_every_key_is_listed_and_has_a_living_owner_or_an_end(
+    settings: Settings, jobs: Jobs, redis: Redis
+) -> None:
+    brief = impatient(settings, jobs, result_ttl_seconds=1, lease_seconds=0.0, max_losses=2)
+    kinds = [drawing(), drawing(steps=8), drawing(prompt="", ingredients=(Ingredient(weight=1),))]
+    for number in range(40):
+        key = (f"key{number}", "digest") if number % 2 else ("", "")
+        wish = kinds[number % 3]
+        late = 1e-6 if number % 10 == 9 else None
+        tenant = f"tenant{number % 7}"
+        job_id = await submit(
+            brief, tenant, drawing=wish, idempotency=key, priority=number % 4, deadline_seconds=late
+        )
+        if number % 8 == 0:
+            await brief.cancel(job_id, tenant)
+    assert await leaks(redis) == set()
+    await brief.expect_files("ann", "never-submitted")
+    done, failed, cancelled, back, *rest = [*await brief.claim(4), *await brief.claim(4)]
+    await brief.renew([report(job, 2, "data:image/png;base64,") for job in (done, *rest)])
     await brief.finish(done, [PICTURE])
     await brief.fail(failed, "bad luck")
+    await brief.cancel(cancelled.id, cancelled.tenant)
+    await brief.release(back)
+    assert await leaks(redis) == set()
+    while not (await jobs.totals()).jobs["dead"]:
+        await brief.claim(1)
+        await brief.sweep()
+        assert await leaks(redis) == set()
 
-    async def ends() -> bool:
+    async def nothing_is_left() -> bool:
+        for job in await jobs.claim(4):
+            await jobs.finish(job, [PICTURE])
         for expired in await brief.sweep():
             await brief.forget(expired)
-        for job in await brief.claim(4):
-            await brief.finish(job, [PICTURE])
-        keys = {str(key).removeprefix("{imagegen}:") for key in await redis.keys()}
-        return keys <= {"totals", "seq", "clock", "spent", "workers", "rates", "model"}
+        assert await leaks(redis) == set()
+        left = [name for name in await redis.keys() if await redis.ttl(name) < 0]
+        return all(":" not in str(name).removeprefix("{imagegen}:") for name in left)
 
-    await until(ends)
+    await until(nothing_is_left)
     totals = await jobs.totals()
     assert totals.backlog_pixel_steps == 0
     assert (totals.jobs["waiting"], totals.jobs["painting"]) == (0, 0)

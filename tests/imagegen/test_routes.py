@@ -18,7 +18,7 @@ from local import redis as redis_server
 from services.imagegen import app
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import BlendRequest, SourceRequest
+from services.imagegen.schemas import BlendRequest, Job, SourceRequest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
@@ -282,7 +282,7 @@ async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(
     settings: Settings, jobs: Jobs
 ) -> None:
     class Unheard(Jobs):
-        async def submit(self, *parts: Any, **more: Any) -> str:
+        async def submit(self, *parts: Any, **more: Any) -> Job:
             await super().submit(*parts, **more)
             raise NotReady("The answer was lost.")
 

@@ -1,6 +1,7 @@
-"""A lease queue on Redis: nine short Lua scripts and the class that calls them."""
+"""A lease queue on Redis: short Lua scripts and the classes that call them."""
 
 from services.imagegen.queue.connection import connect
+from services.imagegen.queue.dead import DeadLetters
 from services.imagegen.queue.jobs import Jobs
 
-__all__ = ["Jobs", "connect"]
+__all__ = ["DeadLetters", "Jobs", "connect"]

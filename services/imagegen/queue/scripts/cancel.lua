@@ -1,14 +1,14 @@
 -- Promise: a cancelled job never becomes visible; its worker hears of it at once.
--- ARGV: id. Returns the status that the job has now.
-local id = ARGV[1]
-local status = fields(id, 'status')
+-- ARGV: id tenant. Returns a view of the job as it is now, or nothing.
+local id, tenant = unpack(ARGV)
+local owner, status = fields(id, 'tenant', 'status')
+if owner ~= tenant then return {} end
 if status == 'waiting' then
   dequeue(id)
+  settle(id, 'cancelled')
 elseif status == 'painting' then
   unlease(id)
   call('PUBLISH', key('wake'), id)
-else
-  return status
+  settle(id, 'cancelled')
 end
-settle(id, 'cancelled')
-return 'cancelled'
+return view(id)

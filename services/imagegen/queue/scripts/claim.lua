@@ -1,12 +1,16 @@
 -- Promise: the tenant that has had least goes first; others join its batch in the same order;
 -- every claim is a new generation, under a lease. Expired jobs are ended, never started.
 -- ARGV: max_pictures lease_ms joining ('' begins a batch, else the key of one that is painted).
-local room, joining = tonumber(ARGV[1]), ARGV[3]
-local taken = {}
+-- Returns the fields of each job.
+local room, lease_ms, joining = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local EXPIRE_AT_ONCE = 500 -- then others have their turn; the caller comes back
+local taken, expired = {}, 0
+tick(lease_ms)
 
 local function take(id)
   local deadline = call('ZSCORE', key('deadlines'), id)
   if deadline and tonumber(deadline) <= now then
+    expired = expired + 1
     expire(id)
     return false
   end
@@ -17,7 +21,7 @@ local function take(id)
   dequeue(id)
   call('HINCRBY', key('job', id), 'generation', 1)
   call('HSET', key('job', id), 'status', 'painting', 'claimed', now)
-  call('ZADD', key('leases'), now + ARGV[2], id)
+  call('ZADD', key('leases'), now + lease_ms, id)
   count('painting', 1, cost)
   emit(id, 'painting')
   room = room - pictures
@@ -25,11 +29,9 @@ local function take(id)
   return true
 end
 
-local function head(zset) return call('ZRANGE', zset, 0, 0)[1] end
-
 local function first()
   local tenant = head(key('fair'))
-  if not tenant then return end
+  if not tenant or expired >= EXPIRE_AT_ONCE then return end
   local id = head(key('queue', tenant))
   return id, fields(id, 'batch', 'losses', 'count')
 end
@@ -56,7 +58,7 @@ repeat
   found = false
   for _, tenant in ipairs(call('ZRANGE', key('fair'), 0, 63)) do
     if room <= 0 then break end
-    local id = head(key('lane', batch, tenant))
+    id = head(key('lane', batch, tenant))
     if id and tonumber((fields(id, 'count'))) <= room then
       found = take(id) or found
     end

@@ -1,7 +1,8 @@
 -- Stands before every script. KEYS[1] is the hash-tagged prefix, so that all keys share one slot.
+-- Of what is named by a job or a tenant, nothing outlives it; the rest exists once.
 --
 -- job:ID          hash    all about a job; expires after its end
--- events:ID       stream  what happened to it; expires with it
+-- events:ID       stream  what happened to it, at most one preview; expires with it
 -- idem:TENANT:KEY string  "ID digest"; expires with its job
 -- queue:TENANT    zset    the tenant's waiting jobs in order
 -- lane:BATCH:TENANT zset  the same jobs, those that can share a batch; none that cost a worker
@@ -9,13 +10,14 @@
 -- spent           zset    tenants without -> virtual time, forgotten when the clock has passed it
 -- clock, seq      string  virtual time of the last claim; order of arrival
 -- backlog         hash    tenant -> cost that waits
--- totals          hash    jobs and costs per state
+-- totals          hash    jobs and costs per state, lost workers, refused results
 -- leases          zset    painted jobs -> moment (ms) at which the worker counts as lost
 -- deadlines       zset    waiting jobs -> moment after which starting is pointless
 -- expiring        zset    TENANT/ID -> moment at which its stored files may go
 -- dead            zset    given-up jobs -> moment; these jobs are kept as long as their entries
--- workers, rates  zset, hash  worker -> last sign of life, pixel-steps per second
+-- workers, rates  zset, hash  worker -> last sign of life, "pixel-steps per second, slots"
 -- model           hash    the painting model's card and last rate
+-- ticked, grace   string  when a worker or sweeper was last here; until when no lease is swept
 local call = redis.call
 local function key(...) return KEYS[1] .. ':' .. table.concat({...}, ':') end
 
@@ -40,6 +42,13 @@ end
 
 local function total(field)
   return tonumber(call('HGET', key('totals'), field) or 0)
+end
+
+local function head(zset) return call('ZRANGE', zset, 0, 0)[1] end
+
+local function is_held(id, generation)
+  local status, present = fields(id, 'status', 'generation')
+  return status == 'painting' and present == generation
 end
 
 local function virtual_time(tenant)
@@ -79,23 +88,34 @@ local function dequeue(id)
   count('waiting', -1, '-' .. cost)
 end
 
-local function unlease(id)
-  call('ZREM', key('leases'), id)
-  count('painting', -1, '-' .. fields(id, 'cost'))
+-- What is still to be painted of a job.
+local function rest(id)
+  local cost, step, steps = fields(id, 'cost', 'step', 'steps')
+  return cost - math.floor(cost * math.min(1, step / math.max(1, tonumber(steps))))
 end
 
--- The end of a job: from here on its keys expire by themselves.
+local function unlease(id)
+  call('ZREM', key('leases'), id)
+  count('painting', -1, 0 - rest(id)) -- never -0, which is no integer to Redis
+end
+
+-- From here on the job's keys expire by themselves, and its files are deleted by the sweepers.
+local function keep(id, seconds)
+  local tenant, idem = fields(id, 'tenant', 'idem')
+  call('EXPIRE', key('job', id), seconds)
+  call('EXPIRE', key('events', id), seconds)
+  if idem ~= '' then call('EXPIRE', key('idem', tenant, idem), seconds) end
+  call('ZADD', key('expiring'), now + seconds * 1000, tenant .. '/' .. id)
+end
+
 local function settle(id, status, field, value)
-  local tenant, idem, ttl, preview = fields(id, 'tenant', 'idem', 'ttl', 'preview')
+  local preview, ttl = fields(id, 'preview', 'ttl')
   call('HSET', key('job', id), 'status', status)
-  if preview then call('XDEL', key('events', id), preview) end
   if field then call('HSET', key('job', id), field, value) end
+  if preview then call('XDEL', key('events', id), preview) end
   emit(id, status)
   count(status, 1)
-  call('EXPIRE', key('job', id), ttl)
-  call('EXPIRE', key('events', id), ttl)
-  if idem ~= '' then call('EXPIRE', key('idem', tenant, idem), ttl) end
-  call('ZADD', key('expiring'), now + ttl * 1000, tenant .. '/' .. id)
+  keep(id, ttl)
 end
 
 local function expire(id)
@@ -106,36 +126,77 @@ end
 -- The worker is gone: back to its place in the queue, or given up when it has cost too many.
 local function lose(id, max_losses, reason)
   unlease(id)
+  count('lost', 1)
   local losses = call('HINCRBY', key('job', id), 'losses', 1)
   if losses < tonumber(max_losses) then return enqueue(id) end
   settle(id, 'failed', 'error', 'Given up after ' .. losses .. ' attempts: ' .. reason)
   call('ZADD', key('dead'), now, id)
-  call('EXPIRE', key('job', id), math.max(DEAD_SECONDS, call('TTL', key('job', id))))
+  keep(id, math.max(DEAD_SECONDS, tonumber((fields(id, 'ttl')))))
 end
 
--- Pixel-steps per second of all living workers; the last known rate while there is none.
-local function rate()
-  local sum = 0
-  for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), now - ALIVE_MS, '+inf')) do
-    sum = sum + tonumber(call('HGET', key('rates'), worker) or 0)
+-- While nobody came (Redis was down, loading or frozen), no lease could be renewed. After more than
+-- half a lease of that every worker gets a whole one to report, before any counts as lost.
+local function tick(lease_ms)
+  local last = call('GET', key('ticked')) or now
+  if now - last > lease_ms / 2 then call('SET', key('grace'), now + lease_ms) end
+  call('SET', key('ticked'), now)
+end
+
+-- Of all living workers, or of the last one while there is none: pixel-steps per second with all
+-- slots filled, pictures that are painted at once, and how many of them by one worker.
+local function speed()
+  local rate, slots, largest = 0, 0, 0
+  local function add(report)
+    local its_rate, its_slots = string.match(report or '', '(%S+) (%S+)')
+    if not its_rate then return end
+    rate, slots = rate + its_rate, slots + its_slots
+    largest = math.max(largest, its_slots)
   end
-  return sum > 0 and sum or tonumber(call('HGET', key('model'), 'rate') or 0)
+  for _, worker in ipairs(call('ZRANGEBYSCORE', key('workers'), now - ALIVE_MS, '+inf')) do
+    add(call('HGET', key('rates'), worker))
+  end
+  if rate == 0 then add(call('HGET', key('model'), 'rate')) end
+  return rate, slots, math.max(1, largest)
 end
 
 -- What fair sharing serves before a tenant's job that has `own_jobs` of `own_cost` before it.
 -- Others' jobs are counted by the mean cost: an estimate, in two calls for a thousand tenants.
 local function ahead(tenant, own_jobs, own_cost)
   local reach = virtual_time(tenant) + own_cost
-  local waits = {}
-  local backlog = call('HGETALL', key('backlog'))
-  for i = 1, #backlog, 2 do waits[backlog[i]] = tonumber(backlog[i + 1]) end
+  local others = call('ZRANGEBYSCORE', key('fair'), '-inf', reach, 'WITHSCORES', 'LIMIT', 0, 1000)
+  local names = {}
+  for i = 1, #others, 2 do names[#names + 1] = others[i] end
+  local waits = #names > 0 and call('HMGET', key('backlog'), unpack(names)) or {}
   local before = 0
-  local others = call('ZRANGE', key('fair'), 0, 999, 'WITHSCORES')
-  for i = 1, #others, 2 do
-    if others[i] ~= tenant then
-      before = before + math.max(0, math.min(waits[others[i]], reach - others[i + 1]))
-    end
+  for i, name in ipairs(names) do
+    if name ~= tenant then before = before + math.min(waits[i] or 0, reach - others[2 * i]) end
   end
   local mean = total('waiting_cost') / math.max(1, total('waiting'))
   return own_jobs + math.ceil(before / math.max(1, mean) - 1e-6), own_cost + before
+end
+
+-- Seconds until a job is done that has `cost` before it: the queue shrinks at the rate of all
+-- workers, but a picture takes its steps' time in its slot, however many slots there are.
+local function eta(before, cost, pictures, undone)
+  local rate, slots, largest = speed()
+  if rate == 0 then return nil end
+  local rounds = math.ceil(pictures / largest)
+  return before / rate + cost / pictures * rounds * slots / rate * undone
+end
+
+-- One consistent view of a job: its fields, jobs ahead, and seconds until it is done ('' unknown).
+local function view(id)
+  local tenant, status, cost, pictures, step, steps =
+    fields(id, 'tenant', 'status', 'cost', 'count', 'step', 'steps')
+  local jobs, seconds = 0, nil
+  if status == 'waiting' then
+    local rank = call('ZRANK', key('queue', tenant), id)
+    local mine = call('HGET', key('backlog'), tenant) or 0
+    local before
+    jobs, before = ahead(tenant, rank, mine * rank / call('ZCARD', key('queue', tenant)))
+    seconds = eta(before + total('painting_cost'), cost, pictures, 1)
+  elseif status == 'painting' then
+    seconds = eta(0, cost, pictures, 1 - step / math.max(1, tonumber(steps)))
+  end
+  return {call('HGETALL', key('job', id)), jobs, tostring(seconds or '')}
 end

@@ -1,2 +1,2 @@
 -- Promise: the rate that admission and estimates use, in pixel-steps per second.
-return tostring(rate())
+return tostring((speed()))

@@ -1,12 +1,14 @@
 -- Promise: jobs of lost workers return to the queue, expired ones end, nothing is kept for ever.
--- ARGV: limit max_losses leases_are_valid ('0' right after a restart of Redis).
--- Returns TENANT/ID of jobs whose stored files may go.
-local limit, max_losses, leases_are_valid = unpack(ARGV)
+-- ARGV: limit max_losses lease_ms. Returns TENANT/ID of jobs whose stored files may go.
+local limit, max_losses, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local function due(zset)
   return call('ZRANGEBYSCORE', key(zset), '-inf', now, 'LIMIT', 0, limit)
 end
 
-if leases_are_valid == '1' then
+tick(lease_ms)
+local uptime = string.match(call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+local grace = tonumber(call('GET', key('grace')) or 0)
+if uptime * 1000 >= lease_ms and now >= grace then
   for _, id in ipairs(due('leases')) do
     lose(id, max_losses, 'each time the worker was lost while painting.')
   end
