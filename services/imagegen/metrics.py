@@ -18,12 +18,22 @@ class QueueMetrics:
         self._backlog = metrics.gauge(
             "imagegen_backlog_seconds", "Time that all workers together need for the queue."
         )
+        self._lost = metrics.counter(
+            "imagegen_redelivered", "Times that a job was taken back from a lost worker."
+        )
+        self._refused = metrics.counter(
+            "imagegen_refused", "Results that came from a worker counted as lost."
+        )
+        self._seen = Totals.of({}, 0, 0.0)
 
     def observe(self, totals: Totals) -> None:
         """Take over the present state of the queue."""
         for state, number in totals.jobs.items():
             self._jobs.labels(state).set(number)
         self._backlog.set(totals.backlog_seconds)
+        self._lost.inc(max(0, totals.lost - self._seen.lost))
+        self._refused.inc(max(0, totals.refused - self._seen.refused))
+        self._seen = totals
 
 
 class WorkerMetrics:

@@ -79,8 +79,9 @@ def drawing(prompt: str = "a circle", **changes: Any) -> Drawing:
 
 
 def settings_for(redis_url: str, folder: Path, **changes: object) -> Settings:
-    """Return the API's settings for a test."""
-    return Settings(redis_url=redis_url, storage_url=str(folder), **changes)  # type: ignore[arg-type]
+    """Return the API's settings for a test; none waits for the disk unless it says so."""
+    given = {"redis_url": redis_url, "storage_url": str(folder), "fsync_wait_ms": 0} | changes
+    return Settings(**given)  # type: ignore[arg-type]
 
 
 @asynccontextmanager

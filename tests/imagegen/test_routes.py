@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ import pytest
 from PIL import Image
 
 from kit.errors import NotReady
-from local import redis as redis_server
 from services.imagegen import app
 from services.imagegen.orders import Orders
-from services.imagegen.queue import Jobs
+from services.imagegen.queue import Jobs, connect
 from services.imagegen.schemas import BlendRequest, Job, SourceRequest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
+from tests.imagegen.queueing import RATE, OwnRedis, claim_one, report, submit
 from tests.support import serve, until
 
 JSON = {"Content-Type": "application/json"}
@@ -215,6 +214,51 @@ async def test_events_arrive_while_the_job_is_painted(settings: Settings) -> Non
         assert story[-1]["data"]["status"] == "done"
 
 
+async def test_previews_arrive_and_the_newest_is_replayed(settings: Settings, jobs: Jobs) -> None:
+    async with serve(app.create_app(settings)) as client:
+        where = (await client.post("/v1/images", json=CIRCLE)).headers["Location"]
+        stream = asyncio.create_task(client.get(f"{where}/events"))
+        job = await claim_one(jobs)
+        for step in (1, 2):
+            await jobs.renew([report(job, step, f"data:image/png;base64,{step}")])
+        late = asyncio.create_task(client.get(f"{where}/events"))
+        await asyncio.wait([late], timeout=0.2)  # so that it has read what there is
+        await jobs.finish(job, [])
+        early, story = events_of((await stream).text), events_of((await late).text)
+        shown = [event["data"]["step"] for event in early if event["event"] == "preview"]
+        assert shown == sorted(shown)
+        assert [event["data"] for event in story if event["event"] == "preview"] == [
+            {"step": 2, "image": "data:image/png;base64,2"}
+        ]
+        assert early[-1] == story[-1]
+
+
+async def test_a_silent_stream_is_kept_open_by_comments(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)  # FastAPI's own 15 s
+    where = (await client.post("/v1/images", json=CIRCLE)).headers["Location"]
+    stream = asyncio.create_task(client.get(f"{where}/events"))
+    await asyncio.wait([stream], timeout=0.2)
+    await client.delete(where)
+    assert (await stream).text.count(": ping\n") > 1
+
+
+async def test_unknown_words_are_said_before_anyone_waits(settings: Settings, jobs: Jobs) -> None:
+    few = CARD.model_copy(update={"vocabulary": ("red", "circle"), "note": "It paints shapes."})
+    await jobs.report("test", few, 0.0)
+    async with serve(app.create_app(settings)) as client:
+        known = await client.post("/v1/images", json=CIRCLE)
+        unknown = await client.post("/v1/images", json={"prompt": "a knight in armour"})
+        where = unknown.headers["Location"]
+        [warning] = unknown.json()["warnings"]
+        assert known.json()["warnings"] == []
+        assert warning == "This model knows none of the words in this prompt. It paints shapes."
+        await client.delete(where)
+        done = events_of((await client.get(f"{where}/events")).text)[-1]["data"]
+        assert (await client.get(where)).json()["warnings"] == done["warnings"] == [warning]
+
+
 async def test_open_streams_end_when_the_service_drains(settings: Settings, jobs: Jobs) -> None:
     service = app.create_app(settings)
     async with serve(service) as client:
@@ -297,34 +341,38 @@ async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(
 
 
 async def test_redis_away_is_a_503_that_heals_and_loses_nothing(tmp_path: Path) -> None:
-    url = f"unix://{tmp_path / 'redis' / 'redis.sock'}"
+    server = OwnRedis(tmp_path / "redis")
     # A claim whose answer was lost waits for its lease to end.
-    settings = settings_for(url, tmp_path / "pictures", lease_seconds=1.0)
-    server = start_redis(tmp_path / "redis")
+    settings = settings_for(server.url, tmp_path / "pictures", lease_seconds=1.0)
+    key = {"Idempotency-Key": "abc"}
     try:
         async with studio(settings, PlainPainter(step_seconds=0.05)) as client:
             before = await client.post("/v1/images", json=CIRCLE)
             assert before.status_code == 202
-            kill(server)
+            server.kill()
             for method, path in (("POST", "/v1/images"), ("GET", "/v1/images/x")):
-                answer = await client.request(method, path, json=CIRCLE)
+                answer = await client.request(method, path, json=CIRCLE, headers=key)
                 assert answer.status_code == 503, answer.text
                 assert answer.json()["detail"].startswith("The job queue cannot be reached")
             ready = await client.get("/readyz")
             assert ready.status_code == 503
             assert ready.json()["failures"]["redis"].startswith("The job queue cannot be reached")
-            server = start_redis(tmp_path / "redis")
+            server.start()
 
             async def is_ready() -> bool:
                 return (await client.get("/readyz")).status_code == 200
 
             await until(is_ready)
-            after = await client.post("/v1/images", json=CIRCLE)
-            for accepted in (before, after):
+            after = [await client.post("/v1/images", json=CIRCLE, headers=key) for _ in range(2)]
+            assert after[0].json()["id"] == after[1].json()["id"]
+            for accepted in (before, *after):
                 job = await finished(client, accepted.headers["Location"])
                 assert job["status"] == "done", job
+            async with connect(server.url) as redis:
+                totals = await Jobs(redis, settings).totals()
+            assert sum(totals.jobs.values()) == totals.jobs["done"] == 2
     finally:
-        kill(server)
+        server.kill()
 
 
 async def test_readiness_names_a_missing_worker(settings: Settings, jobs: Jobs) -> None:
@@ -342,20 +390,29 @@ async def test_the_queues_metrics_are_exported(client: httpx2.AsyncClient) -> No
         return 'imagegen_jobs{state="waiting"} 1.0' in (await client.get("/metrics")).text
 
     await until(counted)
-    assert "imagegen_backlog_seconds" in (await client.get("/metrics")).text
 
 
-def start_redis(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a durable server on a socket in the folder."""
-    return subprocess.Popen(
-        redis_server.command(folder, socket=folder / "redis.sock"), stdout=subprocess.DEVNULL
-    )
+async def test_the_backlog_is_right_under_load(settings: Settings, jobs: Jobs) -> None:
+    await jobs.report("test", CARD, RATE)
+    ids = [await submit(jobs, tenant) for tenant in ("ann", "bob") for _ in range(20)]
+    batch = await jobs.claim(8)
+    await jobs.renew([report(job, 2) for job in batch])  # half of each is done
+    await jobs.finish(batch[0], [])
+    await jobs.cancel(next(i for i in ids if i not in {job.id for job in batch}), "ann")
+    expected = {
+        'imagegen_jobs{state="waiting"} 31.0',
+        'imagegen_jobs{state="painting"} 7.0',
+        'imagegen_jobs{state="done"} 1.0',
+        "imagegen_backlog_seconds 34.5",
+        "imagegen_redelivered_total 0.0",
+        "imagegen_refused_total 0.0",
+    }
+    async with serve(app.create_app(settings)) as client:
 
+        async def is_exported() -> bool:
+            return expected <= set((await client.get("/metrics")).text.splitlines())
 
-def kill(server: subprocess.Popen[bytes]) -> None:
-    """Stop it as a power cut of the process would."""
-    server.kill()
-    server.wait()
+        await until(is_exported)
 
 
 def events_of(text: str) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ local rate = speed()
 local waiting = call('ZCARD', key('queue', tenant))
 local mine = tonumber(call('HGET', key('backlog'), tenant) or 0)
 if waiting >= tonumber(max_waiting) then -- there is room when its first job is taken
-  local _, before = ahead(tenant, 0, mine / waiting)
-  return {'tenant_full', tostring(rate > 0 and before / rate or 1)}
+  local _, before = ahead(tenant, 0, 0)
+  return {'tenant_full', tostring(rate > 0 and (before + total('painting_cost')) / rate or 1)}
 end
 if rate > 0 then
   local painting = total('painting_cost')
