@@ -32,8 +32,9 @@ async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 
 async def sweep(jobs: Jobs, storage: Storage) -> None:
-    """Do one round; files are forgotten only after they are gone."""
-    for expired in await jobs.sweep():
-        tenant, _, job_id = expired.partition("/")
-        await storage.delete_job(tenant, job_id)
-        await jobs.forget(expired)
+    """Go on until nothing is due; files are forgotten only after they are gone."""
+    while due := await jobs.sweep():
+        for expired in due:
+            tenant, _, job_id = expired.partition("/")
+            await storage.delete_job(tenant, job_id)
+            await jobs.forget(expired)

@@ -5,6 +5,7 @@ its `GENERATION/`. Nothing here is visible until the queue's finish names it.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -44,11 +45,12 @@ class Storage:
         return bytes(await _reached(found.bytes_async))
 
     async def delete_job(self, tenant: str, job_id: str) -> None:
-        """Delete all files of a job."""
+        """Delete all files of a job; somebody else may be doing the same."""
         listing = obstore.list(self._store, prefix=_folder(tenant, job_id))
         paths = [entry["path"] for entry in await _reached(listing.collect_async)]
         for path in paths:
-            await _reached(partial(obstore.delete_async, self._store, path))
+            with suppress(NotFound):
+                await _reached(partial(obstore.delete_async, self._store, path))
 
     async def check(self) -> None:
         """Raise NotReady when the storage cannot be listed."""
