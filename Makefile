@@ -27,10 +27,13 @@ coverage: setup ## run all tests and show what they do not reach
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report --skip-covered
 
+chaos: setup ## kill and freeze workers, API and Redis a hundred times (20 minutes)
+	@$(BIN)/python -m tests.chaos.run
+
 models: setup ## prepare the embedded models again where files changed
 	@$(BIN)/python -m kit.models
 
 clean: ## remove the environment, prepared models and run-time files; data/ stays
 	rm -rf .venv .models .run .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo run test check coverage models clean
+.PHONY: help setup demo run test check coverage chaos models clean
