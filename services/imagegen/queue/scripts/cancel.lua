@@ -4,8 +4,7 @@ local id, tenant = unpack(ARGV)
 local owner, status = fields(id, 'tenant', 'status')
 if owner ~= tenant then return {} end
 if status == 'waiting' then
-  dequeue(id)
-  settle(id, 'cancelled')
+  give_up_waiting(id, 'cancelled')
 elseif status == 'painting' then
   unlease(id)
   call('PUBLISH', key('wake'), id)

@@ -73,8 +73,7 @@ local function enqueue(id)
   call('PUBLISH', key('wake'), 'job')
 end
 
-local function dequeue(id)
-  local tenant, batch, cost = fields(id, 'tenant', 'batch', 'cost')
+local function dequeue(id, tenant, batch, cost)
   call('ZREM', key('queue', tenant), id)
   call('ZREM', key('lane', batch, tenant), id)
   call('ZREM', key('deadlines'), id)
@@ -85,7 +84,6 @@ local function dequeue(id)
     call('ZADD', key('spent'), virtual_time(tenant), tenant)
     call('ZREM', key('fair'), tenant)
   end
-  count('waiting', -1, '-' .. cost)
 end
 
 -- What is still to be painted of a job.
@@ -118,9 +116,16 @@ local function settle(id, status, field, value)
   keep(id, ttl)
 end
 
+-- A job ends that waits.
+local function give_up_waiting(id, status, ...)
+  local tenant, batch, cost = fields(id, 'tenant', 'batch', 'cost')
+  dequeue(id, tenant, batch, cost)
+  count('waiting', -1, '-' .. cost)
+  settle(id, status, ...)
+end
+
 local function expire(id)
-  dequeue(id)
-  settle(id, 'failed', 'error', 'Its deadline passed before a worker could start it.')
+  give_up_waiting(id, 'failed', 'error', 'Its deadline passed before a worker could start it.')
 end
 
 -- The worker is gone: back to its place in the queue, or given up when it has cost too many.
