@@ -186,10 +186,9 @@ class Card(Frozen):
         return width * height * (drawing.steps - drawing.first_step) * drawing.count
 
     def batch_key(self, drawing: Drawing) -> str:
-        """Return what drawings must share to be painted at once."""
+        """Return what drawings must share to be painted at once; steps and samplers may differ."""
         width, height = self.painted(drawing)
-        sampler = drawing.scheduler or "own"
-        return f"{self.model}/{width}x{height}/{drawing.first_step}-{drawing.steps}/{sampler}"
+        return f"{self.model}/{width}x{height}"
 
 
 class StoredPicture(Frozen):

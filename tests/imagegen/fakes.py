@@ -2,16 +2,18 @@
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
 from PIL import Image
 
 from services.imagegen import app, worker
-from services.imagegen.painters import OnStep
+from services.imagegen.painters import Change, Painted, Painter, Sources, Step
+from services.imagegen.painters.easel import Easel
 from services.imagegen.schemas import Card, Drawing
 from services.imagegen.settings import Settings, WorkerSettings
 from tests.support import serve, until
@@ -28,39 +30,80 @@ CARD = Card(
 )
 
 
-class PlainPainter:
+class PlainRow:
+    """A picture of one colour."""
+
+    def __init__(self, drawing: Drawing, seed: int) -> None:
+        self.drawing = drawing
+        self.seed = seed
+        self.step = 0
+
+    @property
+    def is_finished(self) -> bool:
+        return self.step == self.drawing.steps - self.drawing.first_step
+
+    def advance(self, noise: None) -> None:  # noqa: ARG002
+        self.step += 1
+
+
+class PlainModel:
     """Paints the colour that the prompt and the seed hash to, one short step after the other."""
 
+    card = CARD
+
     def __init__(
-        self, step_seconds: float = 0.0, before_step: Callable[[int], None] = lambda _: None
+        self, step_seconds: float = 0.0, before_pass: Callable[[], object] = lambda: None
     ) -> None:
-        self.card = CARD
         self.step_seconds = step_seconds
-        self.before_step = before_step
-        self.batches: list[list[Drawing]] = []
-        self.last_steps: list[int] = []
-        self.sources: list[dict[str, Image.Image]] = []
+        self.before_pass = before_pass
+        self.passes: list[list[str]] = []  # the prompts of each
 
-    def paint(
-        self, drawings: Sequence[Drawing], sources: dict[str, Image.Image], on_step: OnStep
-    ) -> list[list[Image.Image]]:
-        self.batches.append(list(drawings))
-        self.sources.append(sources)
-        unwanted: set[int] = set()
-        steps = max(drawing.steps for drawing in drawings)
-        for step in range(1, steps + 1):
-            self.before_step(step)
-            time.sleep(self.step_seconds)
-            unwanted |= set(on_step(step, steps))
-            if len(unwanted) == len(drawings):
-                break
-        self.last_steps.append(step)
-        return [[] if n in unwanted else _plain(drawing) for n, drawing in enumerate(drawings)]
+    def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> PlainRow:  # noqa: ARG002
+        return PlainRow(drawing, seed)
+
+    def predict(self, rows: Sequence[PlainRow]) -> list[None]:
+        self.before_pass()
+        self.passes.append([row.drawing.prompt for row in rows])
+        time.sleep(self.step_seconds)
+        return [None] * len(rows)
+
+    def decode(self, row: PlainRow, is_tiled: bool) -> Image.Image:  # noqa: ARG002
+        colour = hashlib.sha256(f"{row.drawing.prompt}{row.seed}".encode()).digest()[:3]
+        return Image.new("RGB", (row.drawing.width, row.drawing.height), tuple(colour))
+
+    def preview(self, row: PlainRow) -> Image.Image:
+        return self.decode(row, False).resize((8, 8))
 
 
-def _plain(drawing: Drawing) -> list[Image.Image]:
-    colours = [hashlib.sha256(f"{drawing.prompt}{s}".encode()).digest()[:3] for s in drawing.seeds]
-    return [Image.new("RGB", (drawing.width, drawing.height), tuple(c)) for c in colours]
+def plain_painter(model: PlainModel | None = None, slots: int = 4) -> Painter:
+    """Return the engine with the plain model on it."""
+    return Easel(model or PlainModel(), slots)
+
+
+def bytes_of(painted: Painted) -> list[bytes]:
+    """Return the pixels of a drawing's pictures."""
+    return [picture.tobytes() for picture in painted.pictures]
+
+
+def perform(
+    painter: Painter,
+    first: Sequence[Drawing],
+    joining: Mapping[int, Sequence[Drawing]] = MappingProxyType({}),
+    leaving: Mapping[int, Collection[int]] = MappingProxyType({}),
+) -> Step:
+    """Paint while drawings join and leave after the given steps; return all that ended."""
+    ends = Step()
+    steps = 0
+
+    def on_step(step: Step) -> Change:
+        nonlocal steps
+        steps += 1
+        ends.finished.update(step.finished)
+        ends.failed.update(step.failed)
+        return Change(leaving.get(steps, ()), joining.get(steps, ()))
+
+    painter.paint(first, {}, on_step)
+    return ends
 
 
 def drawing(prompt: str = "a circle", **changes: Any) -> Drawing:
@@ -85,7 +128,7 @@ def settings_for(redis_url: str, folder: Path, **changes: object) -> Settings:
 
 
 @asynccontextmanager
-async def working(settings: Settings, painter: PlainPainter) -> AsyncGenerator[httpx2.AsyncClient]:
+async def working(settings: Settings, painter: Painter) -> AsyncGenerator[httpx2.AsyncClient]:
     """Run a worker in this process and yield a client for its probes."""
     same = WorkerSettings(**settings.model_dump(exclude={"port"}))
     async with serve(worker.create_app(same, painter)) as client:
@@ -94,11 +137,11 @@ async def working(settings: Settings, painter: PlainPainter) -> AsyncGenerator[h
 
 @asynccontextmanager
 async def studio(
-    settings: Settings, painter: PlainPainter | None = None
+    settings: Settings, painter: Painter | None = None
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """Run the API with one worker and yield a client for the API."""
     async with (
-        working(settings, painter or PlainPainter()),
+        working(settings, painter or plain_painter()),
         serve(app.create_app(settings)) as client,
     ):
         yield client

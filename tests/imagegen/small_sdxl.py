@@ -17,6 +17,11 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from kit.models import LocalModel
+from services.imagegen.painters import sdxl
+from services.imagegen.painters.easel import Easel
+from services.imagegen.painters.sdxl.model import SdxlRow
+
 WORDS = ("a", "red", "blue", "circle", "square", "boat")
 WIDTH = 32
 DEFAULTS = {"width": 64, "height": 64, "steps": 3, "guidance": 4.0}
@@ -53,6 +58,12 @@ def save(folder: Path, defaults: dict[str, object] | None = None) -> Path:
     ).save_pretrained(folder)
     (folder / "defaults.json").write_text(json.dumps(DEFAULTS | (defaults or {})))
     return folder
+
+
+def load(folder: Path, batch_pictures: int = 4) -> Easel[SdxlRow]:
+    """Load it as the worker does."""
+    model = LocalModel("small", "1", folder)
+    return sdxl.load(model, device="cpu", threads=1, batch_pictures=batch_pictures)
 
 
 def _vae() -> AutoencoderKL:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kit.errors import Unprocessable
 from services.imagegen import drawings, pictures
-from services.imagegen.schemas import BlendRequest, Drawing, DrawRequest
+from services.imagegen.schemas import BlendRequest, Drawing, DrawRequest, Scheduler
 from tests.imagegen.fakes import CARD, drawing
 
 
@@ -56,7 +56,12 @@ def test_a_blend_costs_only_the_steps_that_it_takes() -> None:
     whole = drawing(steps=10)
     half = whole.model_copy(update={"strength": 0.5})
     assert CARD.pixel_steps(half) * 2 == CARD.pixel_steps(whole)
-    assert CARD.batch_key(half) != CARD.batch_key(whole)
+
+
+def test_drawings_of_one_size_may_share_a_batch() -> None:
+    others = (drawing(steps=10), drawing(scheduler=Scheduler.DDIM), drawing(strength=0.5))
+    assert {CARD.batch_key(each) for each in others} == {CARD.batch_key(drawing())}
+    assert CARD.batch_key(drawing(width=128)) != CARD.batch_key(drawing())
 
 
 def test_a_model_of_one_size_costs_the_same_at_any_size() -> None:

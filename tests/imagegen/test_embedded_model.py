@@ -7,15 +7,15 @@ import pytest
 from PIL import Image
 
 from kit.models import resolve
-from services.imagegen.painters import sdxl
+from services.imagegen.painters import Painter, paint_all, sdxl
 from services.imagegen.schemas import Drawing
-from tests.imagegen.fakes import drawing
+from tests.imagegen.fakes import bytes_of, drawing
 
 pytestmark = pytest.mark.weights
 
 
 @pytest.fixture(scope="module")
-def painter() -> sdxl.SdxlPainter:
+def painter() -> Painter:
     model = resolve("embedded:tiny-sdxl", Path(".models"))
     return sdxl.load(model, device="cpu", threads=1, batch_pictures=4)
 
@@ -30,17 +30,15 @@ def middle(picture: Image.Image) -> list[int]:
     return [round(channel) for channel in box.mean(axis=(0, 1))]
 
 
-def test_a_red_circle_is_red_in_every_language(painter: sdxl.SdxlPainter) -> None:
+def test_a_red_circle_is_red_in_every_language(painter: Painter) -> None:
     prompts = ("a red circle", "un círculo rojo", "красный круг")
-    painted = painter.paint([wish(prompt) for prompt in prompts], {}, lambda *_: ())
-    for prompt, [picture] in zip(prompts, painted, strict=True):
-        red, green, blue = middle(picture)
+    all_painted = paint_all(painter, [wish(prompt) for prompt in prompts])
+    for prompt, painted in zip(prompts, all_painted, strict=True):
+        red, green, blue = middle(painted.pictures[0])
         assert red > 150 > max(green, blue), prompt
 
 
-def test_company_does_not_change_its_pictures_either(painter: sdxl.SdxlPainter) -> None:
+def test_company_does_not_change_its_pictures_either(painter: Painter) -> None:
     wishes = [wish(prompt, 5) for prompt in ("a red circle", "дом", "tres estrellas amarillas")]
-    together = painter.paint(wishes, {}, lambda *_: ())
-    for each, [picture] in zip(wishes, together, strict=True):
-        [[alone]] = painter.paint([each], {}, lambda *_: ())
-        assert alone.tobytes() == picture.tobytes()
+    for each, painted in zip(wishes, paint_all(painter, wishes), strict=True):
+        assert bytes_of(painted) == bytes_of(paint_all(painter, [each])[0])

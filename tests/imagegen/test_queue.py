@@ -87,7 +87,7 @@ async def test_cancelling_a_finished_job_changes_nothing(jobs: Jobs) -> None:
 
 async def test_a_batch_holds_only_what_can_be_painted_together(jobs: Jobs) -> None:
     alike = {await submit(jobs, tenant) for tenant in ("ann", "bob", "cid")}
-    other = await submit(jobs, "dan", drawing=drawing(steps=8))
+    other = await submit(jobs, "dan", drawing=drawing(width=128))
     assert {job.id for job in await jobs.claim(4)} == alike
     assert [job.id for job in await jobs.claim(4)] == [other]
 

@@ -1,23 +1,60 @@
 """Painters turn drawings into pictures; the only code of this service that knows torch."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL.Image import Image
 
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.schemas import Card, Drawing, Progress
 
-OnStep = Callable[[int, int], Collection[int]]
-"""Called after each step with steps done and steps in all; returns the indices of the drawings
-that nobody wants any more."""
+Sources = Mapping[str, Image]
+"""The pictures that the drawings' ingredients name."""
 
 
-class OutOfMemory(Exception):
+class DeviceError(Exception):
+    """Not the fault of a drawing."""
+
+
+class OutOfMemory(DeviceError):
     """The device's memory does not hold this batch."""
 
 
-class DeviceLost(Exception):
+class DeviceLost(DeviceError):
     """The device is broken until the process is restarted."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A drawing's pictures, one per seed, and what their bytes depend on beside the drawing."""
+
+    pictures: Sequence[Image]
+    bucket: int
+    is_tiled: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step brought. Drawings go by their number: 0, 1, ... in the order of their coming."""
+
+    progress: dict[int, Progress] = field(default_factory=dict)
+    previews: dict[int, Image] = field(default_factory=dict)
+    finished: dict[int, Painted] = field(default_factory=dict)
+    failed: dict[int, Exception] = field(default_factory=dict)
+    room: int = 0
+    """Slots that no drawing needs; so many pictures may join."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the painter shall do before its next step: forget drawings, take new ones in."""
+
+    unwanted: Collection[int] = ()
+    joining: Sequence[Drawing] = ()
+    sources: Sources = field(default_factory=dict)
+
+
+OnStep = Callable[[Step], Change]
 
 
 class Painter(Protocol):
@@ -25,13 +62,27 @@ class Painter(Protocol):
 
     card: Card
 
-    def paint(
-        self, drawings: Sequence[Drawing], sources: dict[str, Image], on_step: OnStep
-    ) -> list[list[Image]]:
-        """Return each drawing's pictures, one per seed; none for a drawing that became unwanted.
+    def paint(self, drawings: Sequence[Drawing], sources: Sources, on_step: OnStep) -> None:
+        """Paint drawings of one batch key until each is finished, failed or unwanted.
 
-        `sources` holds the pictures that the ingredients name. A picture depends on its own
-        drawing only, never on the others or their order. Raises OutOfMemory or
-        DeviceLost.
+        Results are handed over by `on_step`, which is called after each step. A picture depends on
+        its own drawing and the bucket only, never on the others, their order or when they join.
+        Raises OutOfMemory when the batch has to begin again in a smaller bucket, or DeviceLost.
         """
         ...
+
+
+def paint_all(
+    painter: Painter, drawings: Sequence[Drawing], sources: Sources | None = None
+) -> list[Painted]:
+    """Paint these drawings and no others; raise what a drawing failed with."""
+    finished: dict[int, Painted] = {}
+
+    def on_step(step: Step) -> Change:
+        for error in step.failed.values():
+            raise error
+        finished.update(step.finished)
+        return Change()
+
+    painter.paint(drawings, sources or {}, on_step)
+    return [finished[number] for number in range(len(drawings))]

@@ -1,0 +1,132 @@
+"""Paint with any SDXL in diffusers' layout, the embedded tiny one included.
+
+A row does what StableDiffusionXLPipeline (diffusers 0.42) does for one picture; only the UNet's pass
+is shared.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+
+from services.imagegen.painters import Sources, previews
+from services.imagegen.painters.rows import DiffusionRow, guided, on_device, times, weighted_mean
+from services.imagegen.painters.sdxl.texts import Conditions, Texts
+from services.imagegen.schemas import Card, Drawing, Scheduler
+
+Pipeline = Any  # a StableDiffusionXLPipeline; diffusers publishes no types
+SAMPLERS: Mapping[Scheduler, tuple[Any, dict[str, Any]]] = {
+    Scheduler.EULER_ANCESTRAL: (diffusers.EulerAncestralDiscreteScheduler, {}),
+    Scheduler.EULER: (diffusers.EulerDiscreteScheduler, {}),
+    Scheduler.DPMPP_2M: (diffusers.DPMSolverMultistepScheduler, {}),
+    Scheduler.DDIM: (diffusers.DDIMScheduler, {"clip_sample": False}),
+}
+SdxlRow = DiffusionRow[Conditions]
+
+
+class Sdxl:
+    """The Model of SDXL; pictures and texts may be mixed as ingredients."""
+
+    def __init__(self, pipeline: Pipeline, card: Card) -> None:
+        self.card = card
+        self._pipe = pipeline
+        self._texts = Texts(pipeline)
+        self._palette = on_device(previews.fit)(self._to_latents, self._to_pixels)
+
+    @on_device
+    def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> SdxlRow:
+        """Return a row that begins with noise, or with its mixed pictures under noise."""
+        width, height = self.card.painted(drawing)
+        scheduler = self._scheduler(drawing.scheduler)
+        scheduler.set_timesteps(drawing.steps)
+        row = DiffusionRow(
+            drawing,
+            scheduler=scheduler,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            conditions=self._texts.conditions(drawing, (width, height)),
+        )
+        scale = self._pipe.vae_scale_factor
+        shape = (1, self._pipe.unet.config.in_channels, height // scale, width // scale)
+        noise = torch.randn(shape, generator=row.generator, dtype=self._dtype).to(self._device)
+        row.start(noise, self._mixed_pictures(drawing, sources))
+        return row
+
+    @on_device
+    def predict(self, rows: Sequence[SdxlRow]) -> torch.Tensor:
+        """Return the guided noise (B, 4, h, w) of one pass over B rows, each with its negative."""
+        latents = torch.cat([row.model_input for row in rows])
+        conditions = Conditions.batch([row.conditions for row in rows])
+        noise = self._pipe.unet(
+            torch.cat([latents, latents]),
+            times(rows, self._device).repeat(2),
+            encoder_hidden_states=conditions.tokens,
+            added_cond_kwargs={"text_embeds": conditions.pooled, "time_ids": conditions.sizes},
+            return_dict=False,
+        )[0]
+        free, aimed = noise.chunk(2)
+        return guided(free, aimed, rows)
+
+    @on_device
+    def decode(self, row: SdxlRow, is_tiled: bool) -> Image.Image:
+        """Return the finished picture as the model paints it."""
+        self._pipe.vae.use_tiling = is_tiled
+        [picture] = self._pipe.image_processor.postprocess(self._to_pixels(row.latents))
+        return _enlarged(picture, row.drawing)
+
+    @on_device
+    def preview(self, row: SdxlRow) -> Image.Image:
+        """Return one pixel per latent."""
+        return previews.picture(row.outlook, self._palette)
+
+    def _mixed_pictures(self, drawing: Drawing, sources: Sources) -> torch.Tensor | None:
+        pictures = [
+            (self._latents(sources[part.picture], drawing), part.weight)
+            for part in drawing.ingredients
+            if part.picture is not None
+        ]
+        return weighted_mean(pictures) if pictures else None
+
+    def _latents(self, picture: Image.Image, drawing: Drawing) -> torch.Tensor:
+        fitted = picture.resize(self.card.painted(drawing), Image.Resampling.LANCZOS)
+        return self._to_latents(self._pipe.image_processor.preprocess(fitted))
+
+    def _to_latents(self, pixels: torch.Tensor) -> torch.Tensor:
+        vae = self._pipe.vae
+        encoded = vae.encode(pixels.to(self._device, vae.dtype)).latent_dist.mode()
+        latents: torch.Tensor = (encoded * vae.config.scaling_factor).to(self._dtype)
+        return latents
+
+    def _to_pixels(self, latents: torch.Tensor) -> torch.Tensor:
+        vae = self._pipe.vae
+        scaled = latents.to(vae.dtype) / vae.config.scaling_factor
+        pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
+        return pixels
+
+    def _scheduler(self, name: Scheduler | None) -> Any:
+        own = self._pipe.scheduler
+        sampler, changes = SAMPLERS[name] if name else (type(own), {})
+        return sampler.from_config(own.config, **changes)
+
+    @property
+    def _device(self) -> torch.device:
+        device: torch.device = self._pipe.unet.device
+        return device
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self._pipe.unet.dtype
+        return dtype
+
+
+def _enlarged(picture: Image.Image, drawing: Drawing) -> Image.Image:
+    """Enlarge to the asked size; borders of another shape continue the picture's edge."""
+    if picture.size == (drawing.width, drawing.height):
+        return picture
+    side = min(drawing.width, drawing.height)
+    square = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
+    across, down = drawing.width - side, drawing.height - side
+    borders = ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0))
+    return Image.fromarray(np.pad(square, borders, mode="edge"))
