@@ -5,6 +5,8 @@ import binascii
 import hashlib
 import io
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
@@ -17,12 +19,18 @@ MAX_SOURCE_PIXELS = 4096 * 4096
 MAX_SOURCE_SIDE = 1024  # larger sources are reduced: no painter looks at more
 
 
-def encode(picture: Image.Image, drawing: Drawing, seed: int, card: Card) -> bytes:
-    """Return the PNG; the text chunk `parameters` is the form that A1111 and its readers use."""
+def encode(
+    picture: Image.Image, drawing: Drawing, seed: int, card: Card, how: Mapping[str, Any]
+) -> bytes:
+    """Return the PNG; the text chunk `parameters` is the form that A1111 and its readers use.
+
+    `how` is what else its bytes depend on: the bucket, and whether it was decoded in tiles.
+    """
     chunks = PngInfo()
     chunks.add_itxt("parameters", _parameters(drawing, seed, card))
     exact = drawing.model_dump(mode="json", exclude={"ingredients", "count"}) | {"seed": seed}
-    chunks.add_itxt("switchboard", json.dumps({**exact, "model": card.model}, ensure_ascii=False))
+    exact |= {"model": card.model, "backend": card.backend, **how}
+    chunks.add_itxt("switchboard", json.dumps(exact, ensure_ascii=False))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
@@ -42,6 +50,13 @@ def _parameters(drawing: Drawing, seed: int, card: Card) -> str:
     if drawing.negative_prompt:
         lines.append(f"Negative prompt: {drawing.negative_prompt}")
     return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in settings.items())])
+
+
+def data_url(picture: Image.Image) -> str:
+    """Return a small picture as it fits into an event."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85, subsampling=0)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def from_base64(text: str) -> bytes:

@@ -173,6 +173,8 @@ class Card(Frozen):
     painted_side: int | None = None  # such a model paints one size, enlarged to what was asked
     vocabulary: tuple[str, ...] = ()  # the words it was trained on, if they are so few
     note: str = ""  # what a person should know who asks for other words
+    slots: int = 1  # pictures painted at once
+    limits: dict[str, int] = {}  # what memory has not allowed so far
 
     def painted(self, drawing: Drawing) -> tuple[int, int]:
         """Return the width and height at which the model works."""
@@ -211,7 +213,7 @@ class Progress(Frozen):
 class Job(Frozen):
     """A drawing on its way.
 
-    `generation` counts the workers that have taken it; jobs of one `batch` can be painted at once.
+    `generation` counts the workers that have taken it, `losses` those it took down; jobs of one `batch` can be painted at once.
     """
 
     id: str
@@ -221,6 +223,7 @@ class Job(Frozen):
     warnings: tuple[str, ...] = ()
     batch: str = ""
     generation: int = 0
+    losses: int = 0
     queued_seconds: float = 0.0
     step: int = 0
     steps: int = 0

@@ -1,41 +1,41 @@
-"""The worker's loop: claim, paint in a thread, store, finish."""
+"""The worker's loop: claim, paint in a thread, have it delivered."""
 
 import asyncio
 import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 import structlog
-from PIL import Image
 
-from kit.errors import NotReady, ServiceError
-from services.imagegen import pictures
-from services.imagegen.batch import Batch
-from services.imagegen.metrics import WorkerMetrics
-from services.imagegen.painters import DeviceLost, OutOfMemory, Painter
+from kit.errors import NotReady
+from kit.models import ModelUnavailable
+from services.imagegen.batch import Batch, Held, News
+from services.imagegen.delivery import Deliveries
+from services.imagegen.metrics import Rate, WorkerMetrics
+from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_all
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Drawing, Job, Report, StoredPicture
+from services.imagegen.schemas import Card, Drawing, Job
 from services.imagegen.settings import Settings
-from services.imagegen.storage import Storage, painted_path
+from services.imagegen.storage import Storage
 
 T = TypeVar("T")
 CANARY = "a red circle"
 IDLE_SECONDS = 1.0  # a wake-up message may be missed
 RETRY_SECONDS = 1.0
-SMOOTHING = 0.3  # weight of the newest batch in the measured rate
+KEPT_BATCHES = 2  # painted and not yet stored, above which nothing more is claimed
 log = structlog.get_logger(__name__)
 
 
 class Studio:
-    """One painter and its batches, one after the other.
+    """One painter and its batches, one after the other; a batch takes in new jobs as slots free.
 
-    A result is stored before it is finished, and finished before anyone sees it. While Redis or the
-    storage is away the studio keeps its finished pictures and tries again.
+    What is painted is delivered while the painting goes on; when that takes long, because Redis or
+    the storage is away, no more is claimed than can be kept.
     """
 
     def __init__(
@@ -45,48 +45,55 @@ class Studio:
         painter: Painter,
         metrics: WorkerMetrics,
         settings: Settings,
+        announce: Callable[[Card], None] = lambda _: None,
     ) -> None:
         self._jobs = jobs
-        self._storage = storage
         self._painter = painter
         self._metrics = metrics
         self._settings = settings
+        self._announce = announce
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._held = Held()
         self._batch: Batch | None = None
-        self._rate = 0.0
+        self._deliveries = Deliveries(jobs, storage, self._held, self._wake.set)
+        self._rate = Rate()
 
     async def warm_up(self) -> None:
-        """Paint once to load all kernels and once to measure the rate."""
+        """Fill all slots once to load the kernels and find memory's limit, once for the rate."""
         card = self._painter.card
         canary = Drawing(
             prompt=CANARY,
             negative_prompt=card.negative_prompt,
             seed=0,
-            count=1,
+            count=card.slots,
             **card.model_dump(include={"width", "height", "steps", "guidance"}),
         )
-        for _ in range(2):
-            started = time.monotonic()
-            await self._in_thread(lambda: self._painter.paint([canary], {}, lambda _, __: ()))
-            self._rate = self._full_rate([canary], time.monotonic() - started)
+        await self._rehearse(canary.model_copy(update={"steps": 2}))
+        self._rate.observe(card.pixel_steps(canary), await self._rehearse(canary))
 
     async def work(self) -> None:
-        """Serve batches until `stop`."""
-        while not self._is_stopping:
-            self._wake.clear()
-            try:
-                claimed = await self._jobs.claim(self._settings.batch_pictures)
-                if claimed:
-                    await self._serve(claimed)
-                else:
-                    await self._idle(IDLE_SECONDS)
-            except NotReady as error:
-                log.warning("waiting_for_the_queue", reason=error.detail)
-                await self._idle(RETRY_SECONDS)
-        self._thread.shutdown(wait=False)
+        """Serve batches until `stop`; deliver what is painted by then and hand the rest back."""
+        lost: DeviceLost | None = None
+        try:
+            async with self._deliveries:
+                while not self._is_stopping:
+                    try:
+                        await self._serve()
+                    except DeviceLost as error:
+                        lost = error
+                        self.stop()
+                    except NotReady as error:
+                        log.warning("waiting_for_the_queue", reason=error.detail)
+                        await self._idle(RETRY_SECONDS)
+        finally:
+            self.stop()
+            self._thread.shutdown(wait=False)
+        await self._hand_back(self._held.jobs)
+        if lost:
+            raise lost
 
     async def listen(self) -> None:
         """Wake up for new jobs, and drop cancelled ones from the batch at once."""
@@ -95,18 +102,30 @@ class Studio:
                 async for message in self._jobs.wakes():
                     if message == "job":
                         self._wake.set()
-                    elif self._batch:
-                        self._batch.drop(message)
+                    else:
+                        self._held.cancel(message)
             except NotReady:
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def renew_forever(self) -> None:
+        """Keep the leases and publish each step, from outside the painting thread."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease_seconds / 6):
+                    await self._held.moved.wait()
+            self._held.moved.clear()
+            if reports := self._held.reports():
+                with suppress(NotReady):
+                    ours = await self._jobs.renew(reports)
+                    self._held.drop(each.job for each in reports if each.job.id not in ours)
 
     async def report_forever(self) -> None:
         """Give signs of life."""
         while True:
+            card = self._painter.card
+            self._announce(card)
             with suppress(NotReady):
-                await self._jobs.report(
-                    self._name, self._painter.card, self._rate, self._settings.batch_pictures
-                )
+                await self._jobs.report(self._name, card, self._rate.per_second, card.slots)
             await asyncio.sleep(min(5.0, self._settings.lease_seconds / 3))
 
     async def sign_off(self) -> None:
@@ -117,134 +136,115 @@ class Studio:
     def stop(self) -> None:
         """Hand the jobs back after the present step and take no more."""
         self._is_stopping = True
+        self._deliveries.stop()
         self._wake.set()
         if self._batch:
             self._batch.stop()
 
-    async def _serve(self, claimed: Sequence[Job]) -> None:
-        for job in claimed:
-            self._metrics.wait.observe(job.queued_seconds)
-        batch = self._batch = Batch(claimed)
-        if self._is_stopping:
-            batch.stop()
-        renewing = asyncio.create_task(self._renew(batch))
+    async def _serve(self) -> None:
+        """Paint a batch and all that join it, or wait for work."""
+        self._wake.clear()
+        claimed = await self._claim(self._settings.batch_pictures)
+        if not claimed:
+            await self._idle(IDLE_SECONDS)
+            return
+        batch = self._batch = Batch(self._painter, self._held, claimed, self._hear)
         try:
-            await self._paint(batch, claimed)
-        except (DeviceLost, NotReady) as error:
-            reason = "the device failed." if isinstance(error, DeviceLost) else ""
-            with suppress(NotReady):
-                await asyncio.gather(*(self._jobs.release(job, reason) for job in batch.held))
-            raise
+            await self._invite(batch, claimed)
+            while not batch.is_empty and not self._is_stopping:
+                await self._paint(batch)
         finally:
-            renewing.cancel()
             self._batch = None
 
-    async def _renew(self, batch: Batch) -> None:
-        """Keep the leases and publish each step, from outside the painting thread."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.lease_seconds / 6):
-                    await batch.moved.wait()
-            batch.moved.clear()
-            with suppress(NotReady):
-                reports = [
-                    Report(job=job, step=batch.step, steps=batch.steps) for job in batch.held
-                ]
-                batch.keep(await self._jobs.renew(reports))
+    async def _claim(self, max_pictures: int, joining: str = "") -> list[Job]:
+        if self._deliveries.pictures >= KEPT_BATCHES * self._settings.batch_pictures:
+            return []
+        claimed = await self._jobs.claim(max_pictures, joining)
+        self._held.add(claimed)
+        for job in claimed:
+            self._metrics.wait.observe(job.queued_seconds)
+        return claimed
 
-    async def _paint(self, batch: Batch, jobs: Sequence[Job]) -> None:
-        """Paint and deliver; when a batch fails, paint its jobs alone to find the one that fails."""
-        drawings = [job.drawing for job in jobs]
-        try:
-            sources = await self._sources(drawings)
-            started = time.monotonic()
-            painted = await self._in_thread(
-                lambda: self._painter.paint(drawings, sources, batch.watch(jobs))
-            )
-        except (DeviceLost, NotReady):
-            raise
-        except Exception as error:
-            log.exception("painting_failed", jobs=[job.id for job in jobs])
-            self._metrics.oom.inc(isinstance(error, OutOfMemory))
-            await self._narrow(batch, jobs, _reason(error))
-            return
-        self._observe(batch, drawings, painted, time.monotonic() - started)
-        await asyncio.gather(*map(self._deliver, [batch] * len(jobs), jobs, painted))
-
-    async def _narrow(self, batch: Batch, jobs: Sequence[Job], reason: str) -> None:
-        if len(jobs) == 1:
-            await self._insist(lambda: self._jobs.fail(jobs[0], reason))
-            return
+    async def _invite(self, batch: Batch, jobs: Sequence[Job]) -> None:
+        """Have jobs painted as soon as their sources are there."""
         for job in jobs:
-            await self._paint(batch, [job])
-
-    async def _sources(self, drawings: Sequence[Drawing]) -> dict[str, Image.Image]:
-        paths = {part.picture for drawing in drawings for part in drawing.ingredients}
-        return {
-            path: await asyncio.to_thread(pictures.decode, await self._fetch(path))
-            for path in paths
-            if path is not None
-        }
-
-    async def _fetch(self, path: str) -> bytes:
-        return await self._insist(lambda: self._storage.get(path))
-
-    async def _deliver(self, batch: Batch, job: Job, painted: Sequence[Image.Image]) -> None:
-        if not painted:
-            if batch.holds(job):
-                await self._jobs.release(job)
-                log.info("handed_back", job=job.id)
-            return
-        stored = [await self._store(job, n, picture) for n, picture in enumerate(painted)]
-        if not await self._insist(lambda: self._jobs.finish(job, stored)):
-            log.info("finish_refused", job=job.id, generation=job.generation)
-
-    async def _store(self, job: Job, number: int, picture: Image.Image) -> StoredPicture:
-        seed = job.drawing.seeds[number]
-        card = self._painter.card
-        png = await asyncio.to_thread(pictures.encode, picture, job.drawing, seed, card)
-        path = painted_path(job, number)
-        await self._insist(lambda: self._storage.put(path, png))
-        return StoredPicture(
-            path=path,
-            seed=seed,
-            width=picture.width,
-            height=picture.height,
-            sha256=pictures.sha256(png),
-        )
-
-    def _observe(
-        self,
-        batch: Batch,
-        drawings: Sequence[Drawing],
-        painted: Sequence[Sequence[Image.Image]],
-        seconds: float,
-    ) -> None:
-        for step_seconds in batch.step_seconds:
-            self._metrics.step.observe(step_seconds)
-        batch.step_seconds.clear()
-        number = sum(drawing.count for drawing in drawings)
-        wasted = sum(d.count for d, done in zip(drawings, painted, strict=True) if not done)
-        self._metrics.painted(seconds, number, wasted / number)
-        if not wasted:
-            self._rate += SMOOTHING * (self._full_rate(drawings, seconds) - self._rate)
-
-    def _full_rate(self, drawings: Sequence[Drawing], seconds: float) -> float:
-        """Return pixel-steps per second as if the batch had been full: it would take no longer."""
-        cost = sum(map(self._painter.card.pixel_steps, drawings))
-        number = sum(drawing.count for drawing in drawings)
-        return cost * max(1.0, self._settings.batch_pictures / number) / seconds
-
-    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call until Redis or the storage is back; give up when told to stop."""
-        while True:
             try:
-                return await call()
-            except NotReady as error:
-                if self._is_stopping:
-                    raise
-                log.warning("trying_again", reason=error.detail)
-                await asyncio.sleep(RETRY_SECONDS)
+                sources = await self._deliveries.sources(job.drawing)
+            except NotReady:
+                return  # told to stop: the job is handed back at the end
+            except Exception as error:  # noqa: BLE001 - this job fails, the others go on
+                self._deliveries.fail(job, error)
+            else:
+                batch.invite(job, sources)
+
+    async def _paint(self, batch: Batch) -> None:
+        """Paint until nobody is left; who is not painted to the end is handed back."""
+        batch.is_painting = True
+        joining = asyncio.create_task(self._join(batch))
+        reason = ""
+        try:
+            await self._in_thread(batch.paint)
+        except OutOfMemory:
+            self._metrics.oom.inc()
+        except DeviceLost:
+            reason = "the device failed."
+            raise
+        except Exception:
+            log.exception("painting_failed", batch=batch.key)
+            reason = "the painter failed."
+        finally:
+            batch.is_painting = False
+            self._wake.set()
+            await joining
+            left, seconds = batch.leave()
+            self._metrics.shared.wasted.inc(seconds)
+            await self._hand_back(left, reason)
+
+    async def _join(self, batch: Batch) -> None:
+        """Claim what may join the batch, as often as slots are free and something new waits."""
+        while batch.is_painting:
+            self._wake.clear()
+            claimed: list[Job] = []
+            if batch.is_joinable and batch.room > 0:
+                with suppress(NotReady):
+                    claimed = await self._claim(batch.room, batch.key)
+                    await self._invite(batch, claimed)
+            if not claimed:
+                await self._idle(IDLE_SECONDS)
+
+    def _hear(self, news: News) -> None:
+        """Take in what a step brought; called in the loop."""
+        self._metrics.passed(news.seconds, news.rows, news.bucket)
+        self._metrics.oom.inc(news.out_of_memory)
+        self._metrics.shared.wasted.inc(news.wasted_seconds)
+        if news.rows == news.bucket:
+            self._rate.observe(news.pixel_steps, news.seconds)
+        self._held.note(news.reports)
+        for job, painted, seconds in news.finished:
+            self._metrics.painted(seconds, job.drawing.count)
+            self._deliveries.deliver(job, painted, self._painter.card)
+        for job, error in news.failed:
+            self._deliveries.fail(job, error)
+        if news.has_more_room:
+            self._wake.set()
+
+    async def _hand_back(self, jobs: Sequence[Job], reason: str = "") -> None:
+        """Give up jobs that are still ours; a reason charges them with a failed attempt."""
+        ours = [job for job in jobs if job.id in self._held.ids]
+        self._held.drop(ours)
+        with suppress(NotReady):
+            await asyncio.gather(*(self._jobs.release(job, reason) for job in ours))
+        if ours:
+            log.info("handed_back", jobs=[job.id for job in ours], reason=reason)
+
+    async def _rehearse(self, canary: Drawing) -> float:
+        """Paint the canary and return the seconds, in the largest bucket that memory holds."""
+        for _ in range(canary.count.bit_length()):
+            started = time.monotonic()
+            with suppress(OutOfMemory):
+                await self._in_thread(lambda: paint_all(self._painter, [canary]))
+                return time.monotonic() - started
+        raise ModelUnavailable("The device's memory does not hold a single picture.")
 
     async def _idle(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -253,12 +253,3 @@ class Studio:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-def _reason(error: Exception) -> str:
-    """Say why a job failed, without internals."""
-    if isinstance(error, OutOfMemory):
-        return "The picture does not fit into the device's memory; ask for a smaller one."
-    if isinstance(error, ServiceError):
-        return error.detail
-    return "The painter failed on this request."

@@ -19,6 +19,7 @@ from services.imagegen.metrics import WorkerMetrics
 from services.imagegen.painters import Painter
 from services.imagegen.queue import Jobs, connect
 from services.imagegen.queue.connection import warn_if_lossy
+from services.imagegen.schemas import Card
 from services.imagegen.settings import WorkerSettings
 from services.imagegen.storage import Storage
 from services.imagegen.studio import Studio
@@ -36,15 +37,19 @@ def create_app(settings: WorkerSettings | None = None, painter: Painter | None =
         metrics.describe(ours.card)
         async with connect(settings.redis_url) as client:
             jobs = Jobs(client, settings)
-            studio = Studio(jobs, storage, ours, metrics, settings)
+
+            def announce(card: Card) -> None:
+                app.state.health.info["model"] = card.model_dump()
+
+            studio = Studio(jobs, storage, ours, metrics, settings, announce)
             await studio.warm_up()
             await warn_if_lossy(client)
             app.state.health.checks |= {"redis": jobs.ping, "storage": storage.check}
-            app.state.health.info["model"] = ours.card.model_dump()
             # A task that fails takes the group down, and the process with it: leases recover the jobs.
             async with asyncio.TaskGroup() as tasks:
                 helpers = (
                     studio.listen(),
+                    studio.renew_forever(),
                     studio.report_forever(),
                     sweep_forever(jobs, storage, settings.lease_seconds / 3),
                 )

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -51,18 +51,16 @@ class PlainModel:
 
     card = CARD
 
-    def __init__(
-        self, step_seconds: float = 0.0, before_pass: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, step_seconds: float = 0.0) -> None:
         self.step_seconds = step_seconds
-        self.before_pass = before_pass
         self.passes: list[list[str]] = []  # the prompts of each
+        self.prepared: list[tuple[Drawing, Sources]] = []
 
-    def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> PlainRow:  # noqa: ARG002
+    def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> PlainRow:
+        self.prepared.append((drawing, sources))
         return PlainRow(drawing, seed)
 
     def predict(self, rows: Sequence[PlainRow]) -> list[None]:
-        self.before_pass()
         self.passes.append([row.drawing.prompt for row in rows])
         time.sleep(self.step_seconds)
         return [None] * len(rows)
@@ -75,9 +73,15 @@ class PlainModel:
         return self.decode(row, False).resize((8, 8))
 
 
-def plain_painter(model: PlainModel | None = None, slots: int = 4) -> Painter:
-    """Return the engine with the plain model on it."""
-    return Easel(model or PlainModel(), slots)
+class PlainPainter(Easel[PlainRow]):
+    """The engine with the plain model on it."""
+
+    model: PlainModel
+
+    def __init__(
+        self, step_seconds: float = 0.0, *, model: PlainModel | None = None, slots: int = 4
+    ) -> None:
+        super().__init__(model or PlainModel(step_seconds), slots)
 
 
 def bytes_of(painted: Painted) -> list[bytes]:
@@ -141,7 +145,7 @@ async def studio(
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """Run the API with one worker and yield a client for the API."""
     async with (
-        working(settings, painter or plain_painter()),
+        working(settings, painter or PlainPainter()),
         serve(app.create_app(settings)) as client,
     ):
         yield client

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import zlib
 from typing import Any
 
@@ -73,8 +74,10 @@ def test_a_model_of_one_size_costs_the_same_at_any_size() -> None:
 
 def test_a_picture_tells_how_it_was_made() -> None:
     made = drawing("красный круг", negative_prompt="azul", seed=9)
-    png = pictures.encode(Image.new("RGB", (64, 64)), made, 9, CARD)
+    png = pictures.encode(Image.new("RGB", (64, 64)), made, 9, CARD, {"bucket": 2})
     text = Image.open(io.BytesIO(png)).text  # type: ignore[attr-defined]
+    exact = json.loads(text["switchboard"])
+    assert (exact["prompt"], exact["seed"], exact["bucket"]) == ("красный круг", 9, 2)
     assert text["parameters"] == (
         "красный круг\nNegative prompt: azul\n"
         "Steps: 4, Sampler: model default, CFG scale: 4.0, Seed: 9, Size: 64x64, "

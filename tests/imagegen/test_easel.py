@@ -17,11 +17,11 @@ from services.imagegen.schemas import Drawing, Progress, Scheduler
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import (
     PlainModel,
+    PlainPainter,
     PlainRow,
     bytes_of,
     drawing,
     perform,
-    plain_painter,
 )
 
 SLOTS = 4
@@ -147,7 +147,7 @@ def test_a_cancelled_drawing_takes_no_further_step(painter: Painter) -> None:
 def test_a_free_slot_is_taken_at_the_next_step() -> None:
     model = PlainModel()
     wishes = [drawing("long", steps=5), drawing("short", steps=2), drawing("late", steps=2)]
-    ends = perform(plain_painter(model, slots=2), wishes)
+    ends = perform(PlainPainter(model=model, slots=2), wishes)
     assert list(ends.finished) == [1, 2, 0]
     assert model.passes == [["long", "short"]] * 2 + [["long", "late"]] * 2 + [["long", "long"]]
 
@@ -160,7 +160,7 @@ def test_the_painter_says_how_many_may_join() -> None:
         return Change()
 
     wishes = [drawing(steps=3, count=2), drawing(steps=1), drawing(steps=1, count=2)]
-    plain_painter(slots=4).paint(wishes, {}, on_step)
+    PlainPainter(slots=4).paint(wishes, {}, on_step)
     assert rooms == [1, 2, 4]
 
 
@@ -171,7 +171,7 @@ def test_progress_is_the_mean_of_a_drawings_pictures() -> None:
         seen.append(step.progress[0].step)
         return Change()
 
-    plain_painter(slots=2).paint([drawing(steps=2, count=4)], {}, on_step)
+    PlainPainter(slots=2).paint([drawing(steps=2, count=4)], {}, on_step)
     assert seen == [0, 1, 1, 2]
 
 
@@ -203,7 +203,7 @@ class Poisoned(PlainModel):
 @pytest.mark.parametrize("stage", ["prepare", "predict", "decode"])
 def test_a_drawing_that_fails_fails_alone(stage: str) -> None:
     wishes = [drawing("a boat"), drawing("poison", count=2), drawing("a tree")]
-    ends = perform(plain_painter(Poisoned(stage)), wishes)
+    ends = perform(PlainPainter(model=Poisoned(stage)), wishes)
     assert isinstance(ends.failed[1], ValueError)
-    assert bytes_of(ends.finished[0]) == alone(plain_painter(), wishes[0])
-    assert bytes_of(ends.finished[2]) == alone(plain_painter(), wishes[2])
+    assert bytes_of(ends.finished[0]) == alone(PlainPainter(), wishes[0])
+    assert bytes_of(ends.finished[2]) == alone(PlainPainter(), wishes[2])

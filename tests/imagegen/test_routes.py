@@ -174,7 +174,7 @@ async def test_the_same_seed_gives_the_same_bytes(settings: Settings) -> None:
 async def test_cancelling_stops_a_painting_within_one_step(settings: Settings) -> None:
     painter = PlainPainter(step_seconds=0.05)
     async with studio(settings, painter) as client:
-        answer = await client.post("/v1/images", json=CIRCLE | {"steps": 100})
+        answer = await client.post("/v1/images", json={"prompt": "a long wait", "steps": 100})
         where = answer.headers["Location"]
 
         async def has_begun() -> bool:
@@ -186,7 +186,8 @@ async def test_cancelling_stops_a_painting_within_one_step(settings: Settings) -
         step = cancelled.json()["progress"]["step"]
         following = await client.post("/v1/images", json=CIRCLE)
         assert (await finished(client, following.headers["Location"]))["status"] == "done"
-        assert painter.last_steps[-2] - step <= 2  # the one that ran, and one not yet reported
+        painted = sum("a long wait" in prompts for prompts in painter.model.passes)
+        assert painted - step <= 2  # the one that ran, and one not yet reported
 
 
 async def test_events_replay_from_the_last_seen(settings: Settings) -> None:
@@ -313,7 +314,7 @@ async def test_pictures_and_words_blend(settings: Settings) -> None:
         assert answer.status_code == 202, answer.text
         job = await finished(client, answer.headers["Location"])
         assert job["status"] == "done"
-    [drawing], given = painter.batches[-1], painter.sources[-1]
+    drawing, given = painter.model.prepared[-1]
     assert [part.weight for part in drawing.ingredients] == [3, 1, 2, 1]
     assert drawing.prompt == "a boat; at night"
     assert drawing.strength == pytest.approx(0.4 + 0.5 * 3 / 7)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL.Image import Image
 
@@ -32,6 +32,11 @@ class Painted:
     bucket: int
     is_tiled: bool = False
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """Return what the bytes depend on, for people who want the same again."""
+        return {"bucket": self.bucket, "tiled": self.is_tiled}
+
 
 @dataclass(frozen=True)
 class Step:
@@ -41,8 +46,13 @@ class Step:
     previews: dict[int, Image] = field(default_factory=dict)
     finished: dict[int, Painted] = field(default_factory=dict)
     failed: dict[int, Exception] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
+    """The pictures of each drawing in this pass."""
+    bucket: int = 0
     room: int = 0
     """Slots that no drawing needs; so many pictures may join."""
+    out_of_memory: int = 0
+    """How often memory did not suffice, as far as the painter has dealt with it itself."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,10 @@ OnStep = Callable[[Step], Change]
 class Painter(Protocol):
     """A painting model behind one blocking method, called by one thread at a time."""
 
-    card: Card
+    @property
+    def card(self) -> Card:
+        """Return what the model does by itself, and how many pictures at once."""
+        ...
 
     def paint(self, drawings: Sequence[Drawing], sources: Sources, on_step: OnStep) -> None:
         """Paint drawings of one batch key until each is finished, failed or unwanted.

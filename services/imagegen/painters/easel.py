@@ -5,13 +5,13 @@ round differently for other batch sizes. So a picture's bytes do not depend on c
 of different prompts, samplers and numbers of steps come and go at any step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from services.imagegen.painters import OnStep, OutOfMemory, Sources
 from services.imagegen.painters.ladder import Ladder
 from services.imagegen.painters.slots import Model, Row, Slots
-from services.imagegen.schemas import Drawing
+from services.imagegen.schemas import Card, Drawing
 
 R = TypeVar("R", bound=Row)
 
@@ -21,13 +21,15 @@ class Easel(Generic[R]):
 
     def __init__(self, model: Model[R], slots: int) -> None:
         self.model = model
-        self.card = model.card
+        self._slots = slots
         self._ladder = Ladder(model.card, slots)
 
     @property
-    def limits(self) -> Mapping[str, int]:
-        """Return what memory has not allowed so far."""
-        return self._ladder.limits
+    def card(self) -> Card:
+        """Return the model's card with the engine's part filled in."""
+        return self.model.card.model_copy(
+            update={"slots": self._slots, "limits": self._ladder.limits}
+        )
 
     def paint(self, drawings: Sequence[Drawing], sources: Sources, on_step: OnStep) -> None:
         """Paint step after step; see Painter."""

@@ -20,7 +20,6 @@ class Ladder:
         self._slots = slots
         self._buckets: dict[int, int] = {}  # from this many pixels on
         self._tiled_from: int | None = None
-        self.falls = 0
 
     @property
     def limits(self) -> dict[str, int]:
@@ -40,7 +39,6 @@ class Ladder:
 
     def halve(self, drawing: Drawing) -> bool:
         """Note that a pass did not fit; return False when it held one picture only."""
-        self.falls += 1
         bucket = self.bucket(drawing)
         if bucket > 1:
             self._buckets[self._pixels(drawing)] = bucket // 2
@@ -49,7 +47,6 @@ class Ladder:
 
     def tile(self, drawing: Drawing) -> bool:
         """Note that a picture could not be decoded; return False when it was in tiles already."""
-        self.falls += 1
         was_tiled = self.is_tiled(drawing)
         if not was_tiled:
             self._tiled_from = self._pixels(drawing)

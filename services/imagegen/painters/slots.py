@@ -1,7 +1,7 @@
 """The places of a batch, the pictures in them, and the drawings that wait for one."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,7 +103,7 @@ class Slots(Generic[R]):
         self._ladder = ladder
         self._places: list[Slot[R] | None] = [None] * self.bucket
         self._waiting: deque[tuple[Canvas, int]] = deque()
-        self._number = 0
+        self._number = self._shortages = 0
         self._step = Step()
 
     @property
@@ -132,6 +132,7 @@ class Slots(Generic[R]):
 
     def fail(self, canvas: Canvas, error: Exception) -> None:
         """Give a drawing up."""
+        self._shortages += isinstance(error, OutOfMemory)
         self._step.failed[canvas.number] = error
         self.remove([canvas.number])
 
@@ -146,6 +147,7 @@ class Slots(Generic[R]):
 
     def advance(self) -> None:
         """Do one pass and go one step on with every picture."""
+        self._step.rows.update(Counter(slot.canvas.number for slot in self._taken))
         for slot, noise in self._predicted():
             with self._blaming(slot.canvas):
                 slot.row.advance(noise)
@@ -172,8 +174,9 @@ class Slots(Generic[R]):
         """Return what has happened since the last report."""
         self._look_at_each()
         room = max(0, self._places.count(None) - len(self._waiting))
-        step, self._step = replace(self._step, room=room), Step()
-        return step
+        step, self._step = self._step, Step()
+        shortages, self._shortages = self._shortages, 0
+        return replace(step, bucket=self.bucket, room=room, out_of_memory=shortages)
 
     def _predicted(self) -> list[tuple[Slot[R], Any]]:
         """Pair pictures with their noise; when the pass fails, find out by whose fault."""
@@ -202,6 +205,7 @@ class Slots(Generic[R]):
         except OutOfMemory:
             if not self._ladder.tile(canvas.drawing):
                 raise
+        self._shortages += 1
         return self._decode(canvas, row)
 
     def _look_at_each(self) -> None:
