@@ -8,14 +8,16 @@ from PIL import Image
 
 from kit.models import resolve
 from services.imagegen.painters import Painter, paint_all, sdxl
-from services.imagegen.schemas import Drawing
-from tests.imagegen.fakes import bytes_of, drawing
+from services.imagegen.painters.easel import Easel
+from services.imagegen.painters.sdxl.model import SdxlRow
+from services.imagegen.schemas import Drawing, Scheduler
+from tests.imagegen.fakes import bytes_of, drawing, perform
 
 pytestmark = pytest.mark.weights
 
 
 @pytest.fixture(scope="module")
-def painter() -> Painter:
+def painter() -> Easel[SdxlRow]:
     model = resolve("embedded:tiny-sdxl", Path(".models"))
     return sdxl.load(model, device="cpu", threads=1, batch_pictures=4)
 
@@ -39,6 +41,21 @@ def test_a_red_circle_is_red_in_every_language(painter: Painter) -> None:
 
 
 def test_company_does_not_change_its_pictures_either(painter: Painter) -> None:
-    wishes = [wish(prompt, 5) for prompt in ("a red circle", "дом", "tres estrellas amarillas")]
-    for each, painted in zip(wishes, paint_all(painter, wishes), strict=True):
-        assert bytes_of(painted) == bytes_of(paint_all(painter, [each])[0])
+    ours = wish("a red circle", 5)
+    first = [wish("дом", 6), drawing("tres estrellas", steps=5, seed=7, scheduler=Scheduler.DDIM)]
+    late = [drawing("a blue square", steps=9, guidance=9.0, scheduler=Scheduler.DPMPP_2M), ours]
+    ends = perform(painter, first, {3: late}, {4: [0], 7: [2]})
+    assert list(ends.finished) == [1, 3]
+    assert bytes_of(ends.finished[3]) == bytes_of(paint_all(painter, [ours])[0])
+
+
+def test_a_preview_is_nearer_to_the_picture_than_its_mean_colour(
+    painter: Easel[SdxlRow],
+) -> None:
+    row = painter.model.prepare(wish("a red circle"), 3, {})
+    while not row.is_finished:
+        row.advance(next(iter(painter.model.predict([row]))))
+    picture = painter.model.decode(row, False).resize((16, 16), Image.Resampling.BOX)
+    seen, shown = np.asarray(picture, float), np.asarray(painter.model.preview(row), float)
+    flat = seen.mean(axis=(0, 1))
+    assert np.abs(seen - shown).mean() < np.abs(seen - flat).mean()

@@ -1,6 +1,8 @@
 """The SDXL painter; what all painters promise is in test_easel.py."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,19 +10,29 @@ import torch
 from PIL import Image
 
 from kit.models import ModelUnavailable
-from services.imagegen.painters import Painter, paint_all
+from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
 from services.imagegen.schemas import Drawing, Ingredient, Scheduler
 from tests.imagegen import small_sdxl
-from tests.imagegen.fakes import bytes_of, drawing
+from tests.imagegen.fakes import bytes_of, drawing, perform
 
 RED = drawing("a red circle", steps=3)
 
 
 @pytest.fixture(scope="module")
-def painter(tmp_path_factory: pytest.TempPathFactory) -> Easel[SdxlRow]:
-    return small_sdxl.load(small_sdxl.save(tmp_path_factory.mktemp("sdxl")))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_sdxl.save(tmp_path_factory.mktemp("sdxl"))
+
+
+@pytest.fixture(scope="module")
+def painter(folder: Path) -> Easel[SdxlRow]:
+    return small_sdxl.load(folder)
+
+
+def model_of(painter: Easel[SdxlRow]) -> Sdxl:
+    assert isinstance(painter.model, Sdxl)
+    return painter.model
 
 
 @pytest.mark.parametrize("scheduler", list(Scheduler))
@@ -40,8 +52,7 @@ def blend(strength: float, *ingredients: Ingredient) -> Drawing:
 
 
 def test_a_blend_of_one_picture_keeps_it(painter: Easel[SdxlRow]) -> None:
-    model = painter.model
-    assert isinstance(model, Sdxl)
+    model = model_of(painter)
     sources = {"red": Image.new("RGB", (64, 64), "red"), "blue": Image.new("RGB", (64, 64), "blue")}
     red, blue = (Ingredient(weight=1, picture=name) for name in ("red", "blue"))
 
@@ -80,6 +91,68 @@ def test_a_small_model_enlarges_what_it_paints(tmp_path: Path) -> None:
     centre = wide.crop((64, 0, 192, 128)).resize((64, 64), Image.Resampling.BOX)
     difference = np.asarray(centre, int) - np.asarray(native, int)
     assert np.abs(difference).mean() < 16
+
+
+class Scarce:
+    """Stands before a part of the model and raises torch's own error while it asks too much."""
+
+    def __init__(self, part: Callable[..., Any], asks_too_much: Callable[..., bool]) -> None:
+        self.part = part
+        self.asks_too_much = asks_too_much
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.asks_too_much(*args):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.part(*args, **kwargs)
+
+
+def test_a_pass_that_does_not_fit_halves_the_bucket(
+    painter: Easel[SdxlRow], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    easel = Easel(painter.model, 4)
+    unet = model_of(painter).pipeline.unet
+    monkeypatch.setattr(unet, "forward", Scarce(unet.forward, lambda rows, *_: len(rows) > 4))
+    with pytest.raises(OutOfMemory):
+        paint_all(easel, [RED])
+    [painted] = paint_all(easel, [RED])
+    assert painted.how == {"bucket": 2, "tiled": False}
+    monkeypatch.undo()
+    assert bytes_of(painted) == bytes_of(paint_all(small_sdxl.load(folder, 2), [RED])[0])
+
+
+def test_a_picture_that_cannot_be_decoded_as_a_whole_is_decoded_in_tiles(
+    painter: Easel[SdxlRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    easel = Easel(painter.model, 2)
+    [whole] = paint_all(easel, [RED])
+    decoder = model_of(painter).pipeline.vae.decoder
+    scarce = Scarce(decoder.forward, lambda latents, *_: latents.shape[-1] > 8)
+    monkeypatch.setattr(decoder, "forward", scarce)
+    [tiled] = paint_all(easel, [RED])
+    assert tiled.how == {"bucket": 2, "tiled": True}
+    assert easel.card.limits == {"tiled_from_pixels": 64 * 64}
+    difference = np.asarray(whole.pictures[0], int) - np.asarray(tiled.pictures[0], int)
+    assert 0 < np.abs(difference).mean() < 16
+
+
+def test_a_picture_that_never_fits_fails_with_the_reason(
+    painter: Easel[SdxlRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder = model_of(painter).pipeline.vae.decoder
+    monkeypatch.setattr(decoder, "forward", Scarce(decoder.forward, lambda *_: True))
+    ends = perform(Easel(painter.model, 2), [RED])
+    assert isinstance(ends.failed[0], OutOfMemory)
+
+
+def test_a_fault_of_the_device_is_told_apart(
+    painter: Easel[SdxlRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: Any, **__: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(model_of(painter).pipeline.unet, "forward", fault)
+    with pytest.raises(DeviceLost):
+        paint_all(painter, [RED])
 
 
 def test_a_folder_without_a_pipeline_is_named(tmp_path: Path) -> None:

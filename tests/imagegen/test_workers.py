@@ -30,7 +30,9 @@ async def settings(settings: Settings) -> Settings:
 
 
 @contextmanager
-def process(settings: Settings, step_seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    settings: Settings, step_seconds: float, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker as a process of its own."""
     environment = os.environ | {
         "IMAGEGEN_REDIS_URL": settings.redis_url,
@@ -38,6 +40,7 @@ def process(settings: Settings, step_seconds: float) -> Iterator[subprocess.Pope
         "IMAGEGEN_LEASE_SECONDS": str(settings.lease_seconds),
         "IMAGEGEN_WORKER_PORT": "0",
         "STEP_SECONDS": str(step_seconds),
+        **more,
     }
     command = [sys.executable, "-m", "tests.imagegen.slow_worker"]
     worker = subprocess.Popen(command, cwd=ROOT, env=environment)
@@ -110,6 +113,24 @@ async def test_a_worker_told_to_stop_hands_its_job_back(settings: Settings, jobs
             job = await jobs.look(where.rpartition("/")[2], "default")
             assert job.status is Status.WAITING
             assert await jobs._redis.hget("{imagegen}:job:" + job.id, "losses") == "0"
+
+
+async def test_a_worker_ends_with_its_device_and_the_job_is_charged(
+    settings: Settings, jobs: Jobs
+) -> None:
+    with process(settings, 0.01, FAULTY="1") as worker:
+        async with serve(app.create_app(settings)) as client:
+            where = (await client.post("/v1/images", json=JOB)).headers["Location"]
+
+            async def has_ended() -> bool:
+                return worker.poll() is not None
+
+            await until(has_ended)
+            assert worker.returncode == 1
+            job = await jobs.look(where.rpartition("/")[2], "default")
+            assert await jobs._redis.hget("{imagegen}:job:" + job.id, "losses") == "1"
+            async with working(settings, PlainPainter()):
+                assert (await finished(client, where))["status"] == "done"
 
 
 @pytest.mark.usefixtures("jobs")

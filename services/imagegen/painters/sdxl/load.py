@@ -48,7 +48,7 @@ def _card(model: LocalModel, pipeline: Pipeline, device: str) -> Card:
     return Card(
         model=model.name,
         revision=model.revision,
-        backend=f"diffusers-{diffusers.__version__}-{device}",
+        backend=f"diffusers-{diffusers.__version__}-torch-{torch.__version__}-{device}",
         steps=given["steps"],
         guidance=given["guidance"],
         negative_prompt=given.get("negative_prompt", ""),

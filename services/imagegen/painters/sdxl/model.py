@@ -32,8 +32,11 @@ class Sdxl:
 
     def __init__(self, pipeline: Pipeline, card: Card) -> None:
         self.card = card
-        self._pipe = pipeline
+        self.pipeline = pipeline
         self._texts = Texts(pipeline)
+        # The tile is the native picture by default, which saves nothing where it is needed.
+        pipeline.vae.tile_sample_min_size //= 2
+        pipeline.vae.tile_latent_min_size //= 2
         self._palette = on_device(previews.fit)(self._to_latents, self._to_pixels)
 
     @on_device
@@ -48,8 +51,8 @@ class Sdxl:
             generator=torch.Generator("cpu").manual_seed(seed),
             conditions=self._texts.conditions(drawing, (width, height)),
         )
-        scale = self._pipe.vae_scale_factor
-        shape = (1, self._pipe.unet.config.in_channels, height // scale, width // scale)
+        scale = self.pipeline.vae_scale_factor
+        shape = (1, self.pipeline.unet.config.in_channels, height // scale, width // scale)
         noise = torch.randn(shape, generator=row.generator, dtype=self._dtype).to(self._device)
         row.start(noise, self._mixed_pictures(drawing, sources))
         return row
@@ -59,7 +62,7 @@ class Sdxl:
         """Return the guided noise (B, 4, h, w) of one pass over B rows, each with its negative."""
         latents = torch.cat([row.model_input for row in rows])
         conditions = Conditions.batch([row.conditions for row in rows])
-        noise = self._pipe.unet(
+        noise = self.pipeline.unet(
             torch.cat([latents, latents]),
             times(rows, self._device).repeat(2),
             encoder_hidden_states=conditions.tokens,
@@ -72,8 +75,8 @@ class Sdxl:
     @on_device
     def decode(self, row: SdxlRow, is_tiled: bool) -> Image.Image:
         """Return the finished picture as the model paints it."""
-        self._pipe.vae.use_tiling = is_tiled
-        [picture] = self._pipe.image_processor.postprocess(self._to_pixels(row.latents))
+        self.pipeline.vae.use_tiling = is_tiled
+        [picture] = self.pipeline.image_processor.postprocess(self._to_pixels(row.latents))
         return _enlarged(picture, row.drawing)
 
     @on_device
@@ -91,33 +94,33 @@ class Sdxl:
 
     def _latents(self, picture: Image.Image, drawing: Drawing) -> torch.Tensor:
         fitted = picture.resize(self.card.painted(drawing), Image.Resampling.LANCZOS)
-        return self._to_latents(self._pipe.image_processor.preprocess(fitted))
+        return self._to_latents(self.pipeline.image_processor.preprocess(fitted))
 
     def _to_latents(self, pixels: torch.Tensor) -> torch.Tensor:
-        vae = self._pipe.vae
+        vae = self.pipeline.vae
         encoded = vae.encode(pixels.to(self._device, vae.dtype)).latent_dist.mode()
         latents: torch.Tensor = (encoded * vae.config.scaling_factor).to(self._dtype)
         return latents
 
     def _to_pixels(self, latents: torch.Tensor) -> torch.Tensor:
-        vae = self._pipe.vae
+        vae = self.pipeline.vae
         scaled = latents.to(vae.dtype) / vae.config.scaling_factor
         pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
         return pixels
 
     def _scheduler(self, name: Scheduler | None) -> Any:
-        own = self._pipe.scheduler
+        own = self.pipeline.scheduler
         sampler, changes = SAMPLERS[name] if name else (type(own), {})
         return sampler.from_config(own.config, **changes)
 
     @property
     def _device(self) -> torch.device:
-        device: torch.device = self._pipe.unet.device
+        device: torch.device = self.pipeline.unet.device
         return device
 
     @property
     def _dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self._pipe.unet.dtype
+        dtype: torch.dtype = self.pipeline.unet.dtype
         return dtype
 
 
