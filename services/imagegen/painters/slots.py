@@ -214,7 +214,7 @@ class Slots(Generic[R]):
         for slot in self._taken:
             if now - slot.canvas.seen_at >= PREVIEW_SECONDS:
                 slot.canvas.seen_at = now
-                with self._blaming(slot.canvas):
+                with self._blaming(slot.canvas, but=DeviceLost):
                     self._step.previews[slot.canvas.number] = self._model.preview(slot.row)
 
     @contextmanager

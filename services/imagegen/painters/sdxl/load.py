@@ -55,4 +55,6 @@ def _card(model: LocalModel, pipeline: Pipeline, device: str) -> Card:
         width=ENLARGED_SIDE if is_enlarged else given.get("width", native),
         height=ENLARGED_SIDE if is_enlarged else given.get("height", native),
         painted_side=given.get("width", native) if is_enlarged else None,
+        vocabulary=tuple(given.get("vocabulary", ())),
+        note=given.get("note", ""),
     )
