@@ -2,12 +2,14 @@
 
 For each number of slots: pictures per second when all slots are always taken, and the seconds that a
 picture takes that is alone. The slots take turns, round after round, so that whatever else the
-machine does hits all of them alike. No queue, no HTTP. Writes results/painting.json.
+machine does hits all of them alike; on a busy one, the processor's own seconds say more than the
+clock. No queue, no HTTP. Writes results/painting.json.
 """
 
 import argparse
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,27 +30,33 @@ def wishes(painter: Painter, number: int) -> list[Drawing]:
     ]
 
 
-def seconds(painter: Painter, number: int) -> float:
-    """Return the time for so many pictures."""
-    started = time.perf_counter()
+def timed(painter: Painter, number: int) -> tuple[float, float]:
+    """Return the seconds for so many pictures, by the clock and of the processor."""
+    clock, processor = time.perf_counter(), time.process_time()
     paint_all(painter, wishes(painter, number))
-    return time.perf_counter() - started
+    return time.perf_counter() - clock, time.process_time() - processor
 
 
 def measure(painters: dict[int, Painter], rounds: int, pictures: int) -> dict[str, Any]:
     """Return medians per number of slots."""
-    took: dict[int, list[float]] = {slots: [] for slots in painters}
-    alone: dict[int, list[float]] = {slots: [] for slots in painters}
+    numbers = {"full": pictures, "alone": 1}
+    took: dict[tuple[int, str], list[tuple[float, float]]] = defaultdict(list)
     for painter in painters.values():
-        seconds(painter, 1)  # loads the kernels
+        timed(painter, 1)  # loads the kernels
     for _ in range(rounds):
         for slots, painter in painters.items():
-            took[slots].append(seconds(painter, pictures) / pictures)
-            alone[slots].append(seconds(painter, 1))
+            for load, number in numbers.items():
+                took[slots, load].append(timed(painter, number))
+
+    def middle(slots: int, load: str, clock: int) -> float:
+        return median(times[clock] for times in took[slots, load]) / numbers[load]
+
     return {
         f"{slots} slots": {
-            "pictures_per_second": round(1 / median(took[slots]), 3),
-            "seconds_alone": round(median(alone[slots]), 3),
+            "pictures_per_second": round(1 / middle(slots, "full", 0), 3),
+            "seconds_alone": round(middle(slots, "alone", 0), 3),
+            "processor_seconds_per_picture": round(middle(slots, "full", 1), 3),
+            "processor_seconds_alone": round(middle(slots, "alone", 1), 3),
         }
         for slots in painters
     }
