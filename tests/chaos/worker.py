@@ -2,34 +2,30 @@
 
 import os
 import signal
+from collections.abc import Sequence
 
 from fastapi import FastAPI
 
 import kit.serve
 from services.imagegen import worker
-from tests.imagegen.fakes import PlainPainter
+from tests.imagegen.fakes import PlainModel, PlainPainter, PlainRow
 
 STEP_SECONDS = 0.04
 POISON = "poison"
 
 
-def _die_at_the_second(step: int) -> None:
-    if step == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class MortalPainter(PlainPainter):
+class MortalModel(PlainModel):
     """Kills its process in the middle of a poisonous picture."""
 
-    def paint(self, drawings, sources, on_step):
-        if any(drawing.prompt == POISON for drawing in drawings):
-            self.before_step = _die_at_the_second
-        return super().paint(drawings, sources, on_step)
+    def predict(self, rows: Sequence[PlainRow]) -> list[None]:
+        if any(row.drawing.prompt == POISON and row.step for row in rows):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict(rows)
 
 
 def create_app() -> FastAPI:
     """Build the worker."""
-    return worker.create_app(painter=MortalPainter(STEP_SECONDS))
+    return worker.create_app(painter=PlainPainter(model=MortalModel(STEP_SECONDS)))
 
 
 if __name__ == "__main__":
