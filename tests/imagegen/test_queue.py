@@ -105,7 +105,7 @@ async def test_nobody_joins_once_it_is_another_keys_turn(jobs: Jobs) -> None:
     for tenant in ("ann", "bob", "ann", "bob"):
         await submit(jobs, tenant)
     [first] = await jobs.claim(1)
-    other = await submit(jobs, "cid", drawing=drawing(steps=8))
+    other = await submit(jobs, "cid", drawing=drawing(width=128))
     joined = await jobs.claim(8, first.batch)
     assert [job.tenant for job in joined] == ["bob"]  # then cid has had as little as anyone
     assert [job.id for job in await jobs.claim(8)] == [other]
