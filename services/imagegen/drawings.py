@@ -1,12 +1,16 @@
 """A client's wishes and the model's card become a Drawing with nothing left open."""
 
+import math
 import re
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
 from kit.errors import Unprocessable
 from services.imagegen.schemas import (
     SEEDS,
+    Blending,
     BlendRequest,
     Card,
     Drawing,
@@ -29,26 +33,43 @@ def from_sources(
 ) -> Drawing:
     """Return the drawing of a blend; `pictures` are the places of its stored sources, in order.
 
-    Words steer the denoising, pictures are where it starts; the more weight the words have, the
-    further it leaves the pictures.
+    The same sources in any order and with weights in the same proportions give the same drawing,
+    so long as equal pictures have equal places. Where the model starts from pictures, the words
+    steer the denoising, and the more weight they have, the further it leaves the pictures.
     """
+    if pictures and card.blending is Blending.WORDS:
+        raise Unprocessable("This model blends words only; `sources` must not have pictures.")
+    starts = bool(pictures) and card.blending is Blending.LATENTS
+    if request.strength is not None and not starts:
+        raise Unprocessable("`strength` is for models that start from pictures, and for pictures.")
+    parts = _shares(request, pictures)
+    texts = [part.text for part in parts if part.text is not None]
+    words = math.fsum(part.weight for part in parts if part.text is not None)
+    drawing = _drawing(request, "; ".join(texts), card, max_megapixels)
+    strength = (request.strength or 0.4 + 0.5 * words) if starts else 1.0
+    return drawing.model_copy(update={"ingredients": parts, "strength": strength})
+
+
+def _shares(request: BlendRequest, pictures: Sequence[str]) -> tuple[Ingredient, ...]:
+    """Return each different source once, the heaviest first, with its share of the whole."""
     places = iter(pictures)
-    parts = [
-        Ingredient(weight=source.weight, text=source.text)
-        if source.text is not None
-        else Ingredient(weight=source.weight, picture=next(places))
-        for source in request.sources
-    ]
+    weights: defaultdict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    for source in request.sources:
+        kind = ("text", source.text) if source.text is not None else ("picture", next(places))
+        weights[kind] += _exact(source.weight)
     if request.prompt is not None:
-        parts.append(Ingredient(weight=PROMPT_WEIGHT, text=request.prompt))
-    words = sum(part.weight for part in parts if part.text is not None)
-    share = words / sum(part.weight for part in parts)
-    strength = request.strength or (0.4 + 0.5 * share if pictures else 1.0)
-    prompt = "; ".join(part.text for part in parts if part.text is not None)
-    drawing = _drawing(request, prompt, card, max_megapixels)
-    return drawing.model_copy(
-        update={"ingredients": tuple(parts), "strength": strength if pictures else 1.0}
+        weights["text", request.prompt] += _exact(PROMPT_WEIGHT)
+    whole = sum(weights.values())
+    heaviest_first = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(
+        Ingredient(weight=float(weight / whole), **{kind: content})
+        for (kind, content), weight in heaviest_first
     )
+
+
+def _exact(weight: float) -> Fraction:
+    """Return the decimal number that the client wrote: 0.1 and 0.2 are in proportion 1 to 2."""
+    return Fraction(str(weight))
 
 
 def warnings(drawing: Drawing, card: Card) -> tuple[str, ...]:
@@ -69,6 +90,13 @@ def _drawing(wishes: Wishes, prompt: str, card: Card, max_megapixels: float) -> 
         raise Unprocessable(
             f"{width}x{height} is larger than the limit of {max_megapixels:g} megapixels."
         )
+    if width % card.side_multiple or height % card.side_multiple:
+        raise Unprocessable(
+            f"`width` and `height` must be multiples of {card.side_multiple} for this model."
+        )
+    if wishes.scheduler and wishes.scheduler not in card.samplers:
+        known = f"can be {', '.join(card.samplers)}" if card.samplers else "must be left out"
+        raise Unprocessable(f"`scheduler` {known} for this model.")
     given = wishes.negative_prompt
     return Drawing(
         prompt=prompt,

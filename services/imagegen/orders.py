@@ -44,7 +44,7 @@ class Orders:
         contents = [
             await self._content(source, tenant) for source in request.sources if not source.text
         ]
-        paths = [source_path(tenant, job_id, number) for number in range(len(contents))]
+        paths = [source_path(tenant, job_id, pictures.sha256(content)) for content in contents]
         drawing = drawings.from_sources(request, paths, card, self._settings.max_megapixels)
         if not contents:
             return await self._submit(job_id, tenant, request, drawing, card, key)

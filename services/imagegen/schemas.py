@@ -47,6 +47,14 @@ class Scheduler(StrEnum):
     DDIM = "ddim"
 
 
+class Blending(StrEnum):
+    """What pictures do in a blend, which depends on the model."""
+
+    LATENTS = "latents"  # the painting starts from them, and words lead it away
+    EMBEDDINGS = "embeddings"  # they say what to paint, as words do
+    WORDS = "words"  # nothing: the model takes words only
+
+
 def _multiple_of_8(side: int) -> int:
     if side % 8:
         raise ValueError("must be a multiple of 8")
@@ -101,8 +109,8 @@ class SourceRequest(Frozen):
     )
     data: str | None = Field(None, description="A PNG, JPEG or WebP file in base64.")
     url: str | None = Field(None, description="The same as a `data:` URL.")
-    weight: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = Field(
-        1.0, description="Share in the mix; weights are normalised."
+    weight: Annotated[float, Field(ge=0.001, le=100, allow_inf_nan=False)] = Field(
+        1.0, description="Share in the mix; only proportions count."
     )
 
     @model_validator(mode="after")
@@ -121,12 +129,14 @@ class BlendRequest(Wishes):
     )
     prompt: Text | None = Field(None, description="One more text, with weight 1.")
     strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="How far to leave the pictures; by default 0.4 + 0.5 * share of words."
+        None,
+        description="How far to leave the pictures; by default 0.4 + 0.5 * share of words. Only "
+        "for models that start from pictures.",
     )
 
 
 class Ingredient(Frozen):
-    """A source as the worker needs it: a text or the place of a stored picture."""
+    """A source as the worker needs it: a text or the place of a stored picture, and its share."""
 
     weight: float
     text: str | None = None
@@ -171,6 +181,9 @@ class Card(Frozen):
     width: int
     height: int
     painted_side: int | None = None  # such a model paints one size, enlarged to what was asked
+    side_multiple: int = 8
+    samplers: tuple[Scheduler, ...] = tuple(Scheduler)  # that a request may name
+    blending: Blending = Blending.LATENTS
     vocabulary: tuple[str, ...] = ()  # the words it was trained on, if they are so few
     note: str = ""  # what a person should know who asks for other words
     slots: int = 1  # pictures painted at once

@@ -63,9 +63,9 @@ def painted_path(job: Job, number: int) -> str:
     return f"{_folder(job.tenant, job.id)}{job.generation}/{number}.png"
 
 
-def source_path(tenant: str, job_id: str, number: int) -> str:
-    """Return where a picture lies that a blend starts from."""
-    return f"{_folder(tenant, job_id)}sources/{number}.png"
+def source_path(tenant: str, job_id: str, sha256: str) -> str:
+    """Return where a source picture of a blend lies: its name is its content's digest."""
+    return f"{_folder(tenant, job_id)}sources/{sha256}.png"
 
 
 def _folder(tenant: str, job_id: str) -> str:

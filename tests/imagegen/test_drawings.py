@@ -4,14 +4,18 @@ import base64
 import io
 import json
 import zlib
+from decimal import Decimal
+from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from kit.errors import Unprocessable
 from services.imagegen import drawings, pictures
-from services.imagegen.schemas import BlendRequest, Drawing, DrawRequest, Scheduler
+from services.imagegen.schemas import Blending, BlendRequest, Card, Drawing, DrawRequest, Scheduler
 from tests.imagegen.fakes import CARD, drawing
 
 
@@ -19,10 +23,10 @@ def drawn(**wishes: Any) -> Drawing:
     return drawings.from_words(DrawRequest(prompt="a boat", **wishes), CARD, 2.5)
 
 
-def blended(*sources: dict[str, Any], **wishes: Any) -> Drawing:
+def blended(*sources: dict[str, Any], card: Card = CARD, **wishes: Any) -> Drawing:
     request = BlendRequest(sources=list(sources), **wishes)
-    places = [f"place{n}" for n, source in enumerate(sources) if "text" not in source]
-    return drawings.from_sources(request, places, CARD, 2.5)
+    places = [source["picture"] for source in sources if "picture" in source]
+    return drawings.from_sources(request, places, card, 2.5)
 
 
 def test_what_is_left_out_comes_from_the_models_card() -> None:
@@ -51,6 +55,84 @@ def test_the_more_words_weigh_the_further_a_blend_leaves_its_pictures() -> None:
     more = blended({"picture": "p"}, {"text": "a boat", "weight": 9})
     assert [pure.strength, some.strength, more.strength] == pytest.approx([0.4, 0.65, 0.85])
     assert blended({"picture": "p"}, strength=0.1).strength == 0.1
+
+
+def test_the_order_of_sources_is_of_no_consequence() -> None:
+    sources: list[dict[str, Any]] = [
+        {"text": "a boat", "weight": 2},
+        {"picture": "p"},
+        {"text": "a star"},
+        {"picture": "q", "weight": 0.5},
+    ]
+    expected = blended(*sources, seed=1)
+    assert expected.prompt == "a boat; a star"
+    for order in permutations(sources):
+        assert blended(*order, seed=1) == expected
+
+
+@given(
+    proportions=st.lists(st.integers(1, 50), min_size=1, max_size=8),
+    unit=st.sampled_from([0.001, 0.01, 0.1, 0.3, 0.7, 1.0, 1.9, 2.0]),
+)
+def test_only_the_proportions_of_weights_count(proportions: list[int], unit: float) -> None:
+    def shares(weight_of_one: Decimal) -> list[float]:
+        weights = [float(number * weight_of_one) for number in proportions]
+        texts = [{"text": f"text {n}", "weight": weight} for n, weight in enumerate(weights)]
+        return [part.weight for part in blended(*texts).ingredients]
+
+    assert shares(Decimal(str(unit))) == shares(Decimal(1))
+    assert sum(shares(Decimal(1))) == pytest.approx(1.0)
+
+
+def test_a_source_given_twice_counts_twice() -> None:
+    twice = blended({"text": "a boat"}, {"picture": "p"}, {"text": "a boat"}, seed=1)
+    assert twice == blended({"text": "a boat", "weight": 2}, {"picture": "p"}, seed=1)
+
+
+EMBEDDING = CARD.model_copy(update={"blending": Blending.EMBEDDINGS})
+
+
+def test_a_model_that_mixes_embeddings_paints_a_blend_from_noise() -> None:
+    blend = blended({"picture": "p"}, {"picture": "q"}, card=EMBEDDING)
+    assert (blend.strength, blend.first_step) == (1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("card", "sources"),
+    [(EMBEDDING, {"picture": "p"}), (CARD, {"text": "a boat"})],
+)
+def test_strength_is_refused_where_nothing_starts_from_a_picture(
+    card: Card, sources: dict[str, Any]
+) -> None:
+    with pytest.raises(Unprocessable, match="strength"):
+        blended(sources, card=card, strength=0.5)
+
+
+def test_a_model_of_words_takes_no_pictures() -> None:
+    card = CARD.model_copy(update={"blending": Blending.WORDS})
+    assert blended({"text": "a boat"}, card=card).prompt == "a boat"
+    with pytest.raises(Unprocessable, match="words only"):
+        blended({"text": "a boat"}, {"picture": "p"}, card=card)
+
+
+@pytest.mark.parametrize(
+    ("known", "complaint"),
+    [((Scheduler.EULER, Scheduler.DDIM), "can be euler, ddim for"), ((), "must be left out for")],
+)
+def test_a_sampler_that_the_model_does_not_know_is_refused(
+    known: tuple[Scheduler, ...], complaint: str
+) -> None:
+    card = CARD.model_copy(update={"samplers": known})
+    request = DrawRequest(prompt="a boat", scheduler=Scheduler.DPMPP_2M)
+    with pytest.raises(Unprocessable, match=f"`scheduler` {complaint}"):
+        drawings.from_words(request, card, 2.5)
+
+
+def test_a_size_that_the_model_cannot_paint_is_refused() -> None:
+    card = CARD.model_copy(update={"side_multiple": 64})
+    drawings.from_words(DrawRequest(prompt="a boat", width=128, height=192), card, 2.5)
+    with pytest.raises(Unprocessable, match="multiples of 64"):
+        drawings.from_words(DrawRequest(prompt="a boat", width=128, height=72), card, 2.5)
 
 
 def test_a_blend_costs_only_the_steps_that_it_takes() -> None:

@@ -315,7 +315,8 @@ async def test_pictures_and_words_blend(settings: Settings) -> None:
         job = await finished(client, answer.headers["Location"])
         assert job["status"] == "done"
     drawing, given = painter.model.prepared[-1]
-    assert [part.weight for part in drawing.ingredients] == [3, 1, 2, 1]
+    shares = [part.weight for part in drawing.ingredients]
+    assert shares == pytest.approx([3 / 7, 2 / 7, 1 / 7, 1 / 7])
     assert drawing.prompt == "a boat; at night"
     assert drawing.strength == pytest.approx(0.4 + 0.5 * 3 / 7)
     assert [given[part.picture].size for part in drawing.ingredients if part.picture] == [
