@@ -22,7 +22,9 @@ class Settings(ServiceSettings):
     storage_url: str = "data/pictures"
     """Where pictures are kept: a folder or a `file://`, `s3://`, `gs://` or `az://` URL."""
     model: str = "embedded:tiny-sdxl"
-    """Reference of the painting model, any SDXL in diffusers' layout."""
+    """Reference of the painting model: any SDXL or Kandinsky 2.2 in diffusers' layout."""
+    prior: str = ""
+    """Reference of Kandinsky's prior; by default it is found by its name, beside the decoder."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; `auto` takes a GPU if there is one."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1

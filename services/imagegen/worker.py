@@ -12,7 +12,6 @@ from fastapi import FastAPI
 
 import kit.serve
 from kit.app import Resources, build_app
-from kit.models import resolve
 from kit.settings import load
 from services.imagegen.housekeeping import end, sweep_forever
 from services.imagegen.metrics import WorkerMetrics
@@ -66,14 +65,9 @@ def create_app(settings: WorkerSettings | None = None, painter: Painter | None =
 
 def _load(settings: WorkerSettings) -> Painter:
     # torch takes seconds to import: only a process that paints pays for it.
-    from services.imagegen.painters import sdxl
+    from services.imagegen.painters import loading
 
-    return sdxl.load(
-        resolve(settings.model, settings.models_dir),
-        device=settings.device,
-        threads=settings.threads,
-        batch_pictures=settings.batch_pictures,
-    )
+    return loading.load(settings)
 
 
 if __name__ == "__main__":

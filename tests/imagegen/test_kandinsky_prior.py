@@ -10,8 +10,8 @@ import torch
 from diffusers import KandinskyV22PriorPipeline
 from PIL import Image
 
-from services.imagegen.painters import kandinsky_prior
-from services.imagegen.painters.kandinsky_prior import GUIDANCE, STEPS, Phrase, Prior
+from services.imagegen.painters.kandinsky import prior as prior_module
+from services.imagegen.painters.kandinsky.prior import GUIDANCE, STEPS, Phrase, Prior
 from services.imagegen.schemas import Drawing, Ingredient
 from tests.imagegen import small_kandinsky
 from tests.imagegen.fakes import drawing
@@ -124,7 +124,7 @@ def test_pictures_alone_need_no_diffusion_and_are_looked_at_once(
 def test_only_the_latest_pictures_are_remembered(
     prior: Prior, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kandinsky_prior, "PICTURES_KEPT", 2)
+    monkeypatch.setattr(prior_module, "PICTURES_KEPT", 2)
     sources = {name: Image.new("RGB", (32, 32), name) for name in ("red", "blue", "green")}
 
     def look_at(name: str) -> int:

@@ -156,5 +156,5 @@ def test_a_fault_of_the_device_is_told_apart(
 
 
 def test_a_folder_without_a_pipeline_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="holds no SDXL"):
+    with pytest.raises(ModelUnavailable, match="holds no StableDiffusionXL"):
         small_sdxl.load(tmp_path)

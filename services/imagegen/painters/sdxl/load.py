@@ -5,9 +5,9 @@ from typing import Any
 
 import diffusers
 import torch
-import transformers
 
 from kit.models import LocalModel, ModelUnavailable
+from services.imagegen.painters import pipelines
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Pipeline, Sdxl, SdxlRow
 from services.imagegen.schemas import Card
@@ -19,23 +19,13 @@ ENLARGED_SIDE = 512  # a model of tiny pictures shows them at this size unless a
 def load(model: LocalModel, *, device: str, threads: int, batch_pictures: int) -> Easel[SdxlRow]:
     """Load the pipeline; blocking. Raises ModelUnavailable for what is no SDXL."""
     torch.set_num_threads(threads)
-    for library in (diffusers.utils.logging, transformers.logging):  # before the pipeline's import
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    dtype = torch.float16 if on_gpu else torch.float32
-    try:
-        load_from: Any = diffusers.StableDiffusionXLPipeline.from_pretrained
-        pipeline = load_from(model.path, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailable(f"{model.path} holds no SDXL pipeline: {error}") from error
+    device = pipelines.device_for(device)
+    pipeline = pipelines.from_files("StableDiffusionXLPipeline", model, device)
     if getattr(pipeline.vae.config, "latents_mean", None) is not None:
         raise ModelUnavailable(f"{model.name} normalises its latents; this painter does not.")
-    pipeline.to("cuda" if on_gpu else "cpu")
     if pipeline.vae.config.force_upcast:  # such a VAE overflows in float16
         pipeline.vae.to(torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    card = _card(model, pipeline, "cuda" if on_gpu else "cpu")
+    card = _card(model, pipeline, device)
     return Easel(Sdxl(pipeline, card), batch_pictures)
 
 

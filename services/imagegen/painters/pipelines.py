@@ -1,0 +1,42 @@
+"""Pipelines of diffusers from local files, on the device where they shall run."""
+
+import json
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from kit.models import LocalModel, ModelUnavailable
+
+INDEX = "model_index.json"
+
+
+def kind_of(model: LocalModel) -> str:
+    """Return the name of the pipeline class that the files are for."""
+    try:
+        return str(json.loads(model.file(INDEX).read_text())["_class_name"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise ModelUnavailable(f"{model.path / INDEX} names no pipeline.") from error
+
+
+def device_for(wish: str) -> str:
+    """Return `cuda` or `cpu`; `auto` takes a GPU if there is one."""
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wish
+
+
+def from_files(kind: str, model: LocalModel, device: str, **parts: Any) -> Any:
+    """Load a pipeline, in half precision on a GPU; blocking. Raises ModelUnavailable."""
+    for library in (diffusers.utils.logging, transformers.logging):  # before the class's import
+        library.set_verbosity_error()
+        library.disable_progress_bar()
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    try:
+        pipeline = getattr(diffusers, kind).from_pretrained(model.path, dtype=dtype, **parts)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(f"{model.path} holds no {kind}: {error}") from error
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
