@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ SAME = {
 }
 
 
-@pytest.fixture(scope="module", params=[small_sdxl.save, small_kandinsky.save])
+@pytest.fixture(scope="module", params=[small_sdxl, small_kandinsky], ids=["sdxl", "kandinsky"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    save: Callable[[Path], Path] = request.param
-    return save(tmp_path_factory.mktemp("model"))
+    saved: Path = request.param.save(tmp_path_factory.mktemp("model"))
+    return saved
 
 
 @asynccontextmanager
