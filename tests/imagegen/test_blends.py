@@ -24,14 +24,16 @@ def picture(colour: str, kind: str = "PNG") -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-BOAT, CIRCLE = {"text": "a boat", "weight": 2}, {"text": "a red circle"}
-RED, BLUE = {"data": picture("red"), "weight": 0.5}, {"data": picture("blue")}
+BOAT: dict[str, Any] = {"text": "a boat", "weight": 2}
+CIRCLE: dict[str, Any] = {"text": "a red circle", "weight": 1}
+RED: dict[str, Any] = {"data": picture("red"), "weight": 0.5}
+BLUE: dict[str, Any] = {"data": picture("blue"), "weight": 1}
 SAME = {
     "as asked": [BOAT, CIRCLE, RED, BLUE],
     "backwards": [BLUE, RED, CIRCLE, BOAT],
     "mixed up": [RED, BOAT, BLUE, CIRCLE],
     "other weights of the same proportion": [
-        {**source, "weight": round(source.get("weight", 1) * 0.3, 6)}
+        {**source, "weight": round(source["weight"] * 0.3, 2)}
         for source in (BOAT, CIRCLE, RED, BLUE)
     ],
     "one in two parts": [{**BOAT, "weight": 1.5}, CIRCLE, RED, BLUE, {**BOAT, "weight": 0.5}],

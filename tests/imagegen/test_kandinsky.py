@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from kit.errors import Unprocessable
 from kit.models import ModelUnavailable
 from services.imagegen.painters import Painter, loading, paint_all
 from services.imagegen.painters.easel import Easel
@@ -27,7 +28,7 @@ SOURCES = {
 }
 PHOTO, SKY = (Ingredient(weight=0.5, picture=name) for name in SOURCES)
 BOAT = Ingredient(weight=0.5, text="a boat")
-few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +184,13 @@ def test_without_an_image_encoder_words_are_blended(tmp_path: Path) -> None:
     painter = load(small_kandinsky.save(tmp_path, image_encoder=False))
     assert painter.card.blending is Blending.WORDS
     assert painted(painter, blend(BOAT))
+    with pytest.raises(Unprocessable, match="words only"):
+        painted(painter, blend(BOAT, PHOTO))
+
+
+def test_strength_has_no_meaning_for_it(painter: Painter) -> None:
+    wish = blend(PHOTO, BOAT)
+    assert painted(painter, wish.model_copy(update={"strength": 0.5})) == painted(painter, wish)
 
 
 def test_a_model_is_known_by_its_files(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class Kandinsky:
         scheduler = type(self._pipe.scheduler).from_config(self._pipe.scheduler.config)
         scheduler.set_timesteps(drawing.steps)
         row = DiffusionRow(
-            drawing,
+            # A job that was queued for a model which starts from pictures has a strength.
+            drawing.model_copy(update={"strength": 1.0}),
             scheduler=scheduler,
             generator=torch.Generator("cpu").manual_seed(seed),
             conditions=torch.cat(self._prior.embeddings(drawing, seed, sources)).to(unet.dtype),
@@ -68,9 +69,8 @@ class Kandinsky:
         return torch.cat([noise, variance.chunk(2)[1]], dim=1) if self._learns_variance else noise
 
     @on_device
-    def decode(self, row: KandinskyRow, is_tiled: bool) -> Image.Image:  # noqa: ARG002 - MoVQ has no
-        # tiles: a second try is good only where memory was short for a moment.
-        """Return the finished picture."""
+    def decode(self, row: KandinskyRow, is_tiled: bool) -> Image.Image:  # noqa: ARG002
+        """Return the finished picture; MoVQ has no tiles, so the second try is as the first."""
         pixels = self._to_pixels(row.latents)[0].float().clamp(-1, 1).permute(1, 2, 0).cpu()
         return Image.fromarray(((pixels + 1) * 127.5).round().to(torch.uint8).numpy())
 

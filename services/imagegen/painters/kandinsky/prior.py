@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
+from kit.errors import Unprocessable
 from services.imagegen.schemas import Drawing, Ingredient
 
 PriorPipeline = Any  # a KandinskyV22PriorPipeline; diffusers publishes no types
@@ -62,7 +63,10 @@ class Prior:
     def embeddings(
         self, drawing: Drawing, seed: int, sources: Mapping[str, Image]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what to stay away from and what to paint, (1, width) each."""
+        """Return what to stay away from and what to paint, (1, width) each.
+
+        Raises Unprocessable for pictures without an image encoder.
+        """
         unlike = drawing.negative_prompt
         parts = drawing.ingredients or (Ingredient(weight=1.0, text=drawing.prompt),)
         phrases = {part.text: Phrase(part.text, unlike, seed) for part in parts if part.text}
@@ -126,6 +130,8 @@ class Prior:
 
     def _look_at(self, picture: Image) -> torch.Tensor:
         """Return a picture's embedding, (1, width), from memory if it was seen before."""
+        if not self.sees_pictures:  # the job was queued when another model painted
+            raise Unprocessable("The model that paints now blends words only.")
         content = hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes())
         digest = content.digest()
         if digest not in self._seen:
