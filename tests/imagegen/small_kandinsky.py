@@ -36,6 +36,8 @@ def save(folder: Path, *, image_encoder: bool = True) -> Path:
     KandinskyV22Pipeline(**_decoder_parts()).save_pretrained(decoder)
     KandinskyV22PriorPipeline(**_prior_parts(image_encoder)).save_pretrained(prior)
     (decoder / "defaults.json").write_text(json.dumps(DEFAULTS))
+    index = prior / "model_index.json"  # without torchvision it is written under another name
+    index.write_text(index.read_text().replace("CLIPImageProcessorPil", "CLIPImageProcessor"))
     return decoder
 
 
