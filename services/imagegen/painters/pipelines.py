@@ -27,6 +27,11 @@ def device_for(wish: str) -> str:
     return wish
 
 
+def backend_on(device: str) -> str:
+    """Return what a picture's bytes depend on beside the model's files."""
+    return f"diffusers-{diffusers.__version__}-torch-{torch.__version__}-{device}"
+
+
 def from_files(kind: str, model: LocalModel, device: str, **parts: Any) -> Any:
     """Load a pipeline, in half precision on a GPU; blocking. Raises ModelUnavailable."""
     for library in (diffusers.utils.logging, transformers.logging):  # before the class's import

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import diffusers
 import torch
 
 from kit.models import LocalModel, ModelUnavailable
@@ -57,7 +56,7 @@ def _card(
     return Card(
         model=decoder.name,
         revision=f"{decoder.revision}+{prior.revision}" if prior else decoder.revision,
-        backend=f"diffusers-{diffusers.__version__}-{device}",
+        backend=pipelines.backend_on(device),
         steps=given["steps"],
         guidance=given["guidance"],
         negative_prompt=given.get("negative_prompt", ""),

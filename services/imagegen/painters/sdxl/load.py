@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import diffusers
 import torch
 
 from kit.models import LocalModel, ModelUnavailable
@@ -38,7 +37,7 @@ def _card(model: LocalModel, pipeline: Pipeline, device: str) -> Card:
     return Card(
         model=model.name,
         revision=model.revision,
-        backend=f"diffusers-{diffusers.__version__}-torch-{torch.__version__}-{device}",
+        backend=pipelines.backend_on(device),
         steps=given["steps"],
         guidance=given["guidance"],
         negative_prompt=given.get("negative_prompt", ""),
