@@ -44,6 +44,9 @@ class Scheduler(StrEnum):
     EULER_ANCESTRAL = "euler_ancestral"
     EULER = "euler"
     DPMPP_2M = "dpmpp_2m"
+    DPMPP_2M_KARRAS = "dpmpp_2m_karras"
+    DPMPP_2M_SDE = "dpmpp_2m_sde"
+    DPMPP_2M_SDE_KARRAS = "dpmpp_2m_sde_karras"
     DDIM = "ddim"
 
 

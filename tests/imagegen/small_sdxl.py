@@ -22,7 +22,7 @@ from services.imagegen.painters import sdxl
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
 
-WORDS = ("a", "red", "blue", "circle", "square", "boat")
+WORDS = ("a", "red", "blue", "circle", "square", "boat", ",")
 WIDTH = 32
 DEFAULTS = {"width": 64, "height": 64, "steps": 3, "guidance": 4.0}
 
@@ -30,20 +30,19 @@ DEFAULTS = {"width": 64, "height": 64, "steps": 3, "guidance": 4.0}
 def save(folder: Path, defaults: dict[str, object] | None = None) -> Path:
     """Write the pipeline and its defaults in diffusers' layout and return the folder."""
     torch.manual_seed(0)
-    vocabulary = {f"{word}</w>": number for number, word in enumerate(WORDS)}
-    vocabulary |= {"<|startoftext|>": len(WORDS), "<|endoftext|>": len(WORDS) + 1}
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=16)
+    tokenizer = _tokenizer()
+    end = tokenizer.eos_token_id
     text = CLIPTextConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=end + 1,
         hidden_size=WIDTH,
         intermediate_size=WIDTH,
         projection_dim=WIDTH,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=16,
-        bos_token_id=len(WORDS),
-        eos_token_id=len(WORDS) + 1,
-        pad_token_id=len(WORDS) + 1,
+        bos_token_id=end - 1,
+        eos_token_id=end,
+        pad_token_id=end,
     )
     StableDiffusionXLPipeline(
         vae=_vae(),
@@ -64,6 +63,22 @@ def load(folder: Path, batch_pictures: int = 4) -> Easel[SdxlRow]:
     """Load it as the worker does."""
     model = LocalModel("small", "1", folder)
     return sdxl.load(model, device="cpu", threads=1, batch_pictures=batch_pictures)
+
+
+def _tokenizer() -> CLIPTokenizer:
+    """Build a tokenizer that spells the known words letter by letter and joins them to one token."""
+    tokens, merges = [f"{word}</w>" for word in WORDS], []
+    for word in WORDS:
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        joined = pieces[0]
+        tokens += pieces
+        for piece in pieces[1:]:
+            merges.append((joined, piece))
+            joined += piece
+            tokens.append(joined)
+    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=16)
 
 
 def _vae() -> AutoencoderKL:

@@ -4,26 +4,20 @@ A row does what StableDiffusionXLPipeline (diffusers 0.42) does for one picture;
 is shared.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import diffusers
 import numpy as np
 import torch
 from PIL import Image
 
 from services.imagegen.painters import Sources, previews
 from services.imagegen.painters.rows import DiffusionRow, guided, on_device, times, weighted_mean
+from services.imagegen.painters.sdxl.samplers import sampler
 from services.imagegen.painters.sdxl.texts import Conditions, Texts
-from services.imagegen.schemas import Card, Drawing, Scheduler
+from services.imagegen.schemas import Card, Drawing
 
 Pipeline = Any  # a StableDiffusionXLPipeline; diffusers publishes no types
-SAMPLERS: Mapping[Scheduler, tuple[Any, dict[str, Any]]] = {
-    Scheduler.EULER_ANCESTRAL: (diffusers.EulerAncestralDiscreteScheduler, {}),
-    Scheduler.EULER: (diffusers.EulerDiscreteScheduler, {}),
-    Scheduler.DPMPP_2M: (diffusers.DPMSolverMultistepScheduler, {}),
-    Scheduler.DDIM: (diffusers.DDIMScheduler, {"clip_sample": False}),
-}
 SdxlRow = DiffusionRow[Conditions]
 
 
@@ -43,7 +37,7 @@ class Sdxl:
     def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> SdxlRow:
         """Return a row that begins with noise, or with its mixed pictures under noise."""
         width, height = self.card.painted(drawing)
-        scheduler = self._scheduler(drawing.scheduler)
+        scheduler = sampler(drawing.scheduler, self.pipeline.scheduler)
         scheduler.set_timesteps(drawing.steps)
         row = DiffusionRow(
             drawing,
@@ -58,8 +52,22 @@ class Sdxl:
         return row
 
     @on_device
-    def predict(self, rows: Sequence[SdxlRow]) -> torch.Tensor:
-        """Return the guided noise (B, 4, h, w) of one pass over B rows, each with its negative."""
+    def predict(self, rows: Sequence[SdxlRow]) -> list[torch.Tensor]:
+        """Return each row's guided noise (4, h, w), from one pass for each length of prompt.
+
+        A pass always has all rows; those of another length stand aside for copies.
+        """
+        noises: dict[int, torch.Tensor] = {}
+        for length in sorted({row.conditions.length for row in rows}):
+            ours = [row.conditions.length == length for row in rows]
+            stand_in = rows[ours.index(True)]
+            alike = [row if is_ours else stand_in for row, is_ours in zip(rows, ours, strict=True)]
+            passed = self._pass(alike)
+            noises |= {n: passed[n] for n, is_ours in enumerate(ours) if is_ours}
+        return [noises[n] for n in range(len(rows))]
+
+    def _pass(self, rows: Sequence[SdxlRow]) -> torch.Tensor:
+        """Return the guided noise (B, 4, h, w) of B rows, each with its negative."""
         latents = torch.cat([row.model_input for row in rows])
         conditions = Conditions.batch([row.conditions for row in rows])
         noise = self.pipeline.unet(
@@ -107,11 +115,6 @@ class Sdxl:
         scaled = latents.to(vae.dtype) / vae.config.scaling_factor
         pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
         return pixels
-
-    def _scheduler(self, name: Scheduler | None) -> Any:
-        own = self.pipeline.scheduler
-        sampler, changes = SAMPLERS[name] if name else (type(own), {})
-        return sampler.from_config(own.config, **changes)
 
     @property
     def _device(self) -> torch.device:

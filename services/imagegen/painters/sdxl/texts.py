@@ -1,5 +1,6 @@
 """What a drawing's words become for the UNet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 
 from services.imagegen.painters.rows import weighted_mean
+from services.imagegen.painters.sdxl.windows import Window, windows
 from services.imagegen.schemas import Drawing
 
 
@@ -21,6 +23,11 @@ class Conditions:
     pooled: torch.Tensor
     sizes: torch.Tensor
 
+    @property
+    def length(self) -> int:
+        """Return the number of tokens, by which rows can share a pass."""
+        return self.tokens.shape[1]
+
     @staticmethod
     def batch(each: "list[Conditions]") -> "Conditions":
         """Return those of 2B rows: all negative ones, then all others."""
@@ -29,16 +36,33 @@ class Conditions:
         return Conditions(*(pair.flatten(0, 1) for pair in pairs))
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A text: hidden (1, tokens, width) and pooled (1, width)."""
+
+    hidden: torch.Tensor
+    pooled: torch.Tensor
+
+
 class Texts:
-    """The text encoders, one text at a time, so that none depends on another's length or place."""
+    """The text encoders, one window at a time, so that none depends on another's length or place."""
 
     def __init__(self, pipeline: Any) -> None:
         self._pipe = pipeline
         self._encode = lru_cache(512)(self._encode_text)
 
+    def forget(self) -> None:
+        """Encode everything anew: the encoders have changed."""
+        self._encode.cache_clear()
+
     def conditions(self, drawing: Drawing, size: tuple[int, int]) -> Conditions:
         """Return a drawing's conditions at the (width, height) at which it is painted."""
-        negative, positive = self._negative(drawing), self._positive(drawing)
+        positive = self._positive(drawing)
+        if drawing.negative_prompt or not self._pipe.config.force_zeros_for_empty_prompt:
+            negative, positive = self._padded([self._encode(drawing.negative_prompt), positive])
+        else:
+            zeros = torch.zeros_like
+            negative = Encoded(zeros(positive.hidden), zeros(positive.pooled))
         width, height = size
         unet = self._pipe.unet
         sizes = self._pipe._get_add_time_ids(
@@ -49,28 +73,50 @@ class Texts:
             text_encoder_projection_dim=self._pipe.text_encoder_2.config.projection_dim,
         )
         return Conditions(
-            tokens=torch.cat([negative[0], positive[0]]),
-            pooled=torch.cat([negative[1], positive[1]]),
+            tokens=torch.cat([negative.hidden, positive.hidden]),
+            pooled=torch.cat([negative.pooled, positive.pooled]),
             sizes=sizes.to(unet.device).repeat(2, 1),
         )
 
-    def _positive(self, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
-        if not drawing.ingredients:
-            return self._encode(drawing.prompt)
-        texts = [(part.text, part.weight) for part in drawing.ingredients if part.text is not None]
-        encoded = [(self._encode(text), weight) for text, weight in texts or [("", 1.0)]]
-        return (
-            weighted_mean([(hidden, weight) for (hidden, _), weight in encoded]),
-            weighted_mean([(pooled, weight) for (_, pooled), weight in encoded]),
+    def _positive(self, drawing: Drawing) -> Encoded:
+        parts = [part for part in drawing.ingredients if part.text is not None]
+        if not parts:
+            return self._encode("" if drawing.ingredients else drawing.prompt)
+        texts = self._padded([self._encode(part.text or "") for part in parts])
+        weights = [part.weight for part in parts]
+        return Encoded(
+            weighted_mean([(t.hidden, weight) for t, weight in zip(texts, weights, strict=True)]),
+            weighted_mean([(t.pooled, weight) for t, weight in zip(texts, weights, strict=True)]),
         )
 
-    def _negative(self, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden, pooled = self._encode(drawing.negative_prompt)
-        if drawing.negative_prompt or not self._pipe.config.force_zeros_for_empty_prompt:
-            return hidden, pooled
-        return torch.zeros_like(hidden), torch.zeros_like(pooled)
+    def _padded(self, texts: Sequence[Encoded]) -> list[Encoded]:
+        """Give all texts the length of the longest, with empty windows at their ends."""
+        empty = self._encode("").hidden
+        longest = max(text.hidden.shape[1] for text in texts)
 
-    def _encode_text(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (1, tokens, width) and (1, pooled)."""
-        hidden, _, pooled, _ = self._pipe.encode_prompt(text, do_classifier_free_guidance=False)
-        return hidden, pooled
+        def fill(text: Encoded) -> Encoded:
+            missing = (longest - text.hidden.shape[1]) // empty.shape[1]
+            return Encoded(torch.cat([text.hidden, *[empty] * missing], dim=1), text.pooled)
+
+        return [fill(text) for text in texts]
+
+    def _encode_text(self, text: str) -> Encoded:
+        pipe = self._pipe
+        first = _read(pipe.text_encoder, windows(pipe.tokenizer, text))
+        second = _read(pipe.text_encoder_2, windows(pipe.tokenizer_2, text))
+        hidden = [
+            torch.cat([one, two], dim=-1) for (one, _), (two, _) in zip(first, second, strict=True)
+        ]
+        _, pooled = second[0]  # the second encoder's view of the first window, as elsewhere
+        return Encoded(torch.cat(hidden, dim=1), pooled)
+
+
+def _read(encoder: Any, texts: Sequence[Window]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return each window's hidden states, by its emphasis, and what the encoder says of it all."""
+    read = []
+    for window in texts:
+        ids = torch.tensor([window.ids], device=encoder.device)
+        seen = encoder(ids, output_hidden_states=True)
+        emphasis = torch.tensor(window.emphasis, device=encoder.device, dtype=encoder.dtype)
+        read.append((seen.hidden_states[-2] * emphasis[None, :, None], seen[0]))
+    return read
