@@ -16,16 +16,30 @@ from services.imagegen.schemas import (
     Drawing,
     DrawRequest,
     Ingredient,
+    Lora,
     Wishes,
 )
 
 PROMPT_WEIGHT = 1.0
 WORD = re.compile(r"[^\W\d_]{2,}")  # of any script; numbers and single letters say little
+STRENGTH = 0.75
 
 
-def from_words(request: DrawRequest, card: Card, max_megapixels: float) -> Drawing:
-    """Return the drawing of a prompt; raise Unprocessable for too large a picture."""
-    return _drawing(request, request.prompt, card, max_megapixels)
+def from_words(
+    request: DrawRequest, picture: str | None, card: Card, max_megapixels: float
+) -> Drawing:
+    """Return the drawing of a prompt; raise Unprocessable for what the model cannot do.
+
+    `picture` is the place of the picture to start from, if there is one.
+    """
+    tags = card.quality_tags if request.quality_tags is None else request.quality_tags
+    prompt = _with_tags(request.prompt, tags)
+    drawing = _drawing(request, prompt, card, max_megapixels)
+    if picture is None:
+        return drawing
+    ingredients = (Ingredient(weight=1, text=prompt), Ingredient(weight=1, picture=picture))
+    strength = request.strength or STRENGTH
+    return drawing.model_copy(update={"ingredients": ingredients, "strength": strength})
 
 
 def from_sources(
@@ -97,6 +111,9 @@ def _drawing(wishes: Wishes, prompt: str, card: Card, max_megapixels: float) -> 
     if wishes.scheduler and wishes.scheduler not in card.samplers:
         known = f"can be {', '.join(card.samplers)}" if card.samplers else "must be left out"
         raise Unprocessable(f"`scheduler` {known} for this model.")
+    unknown = {lora.name for lora in wishes.loras} - card.loras.keys()
+    if unknown:
+        raise Unprocessable(f"There is no LoRA called {', '.join(sorted(unknown))}.")
     given = wishes.negative_prompt
     return Drawing(
         prompt=prompt,
@@ -107,5 +124,21 @@ def _drawing(wishes: Wishes, prompt: str, card: Card, max_megapixels: float) -> 
         guidance=card.guidance if wishes.guidance is None else wishes.guidance,
         seed=secrets.randbelow(SEEDS) if wishes.seed is None else wishes.seed,
         count=wishes.count,
-        scheduler=wishes.scheduler,
+        scheduler=wishes.scheduler or card.scheduler,
+        loras=_in_order(wishes.loras),
     )
+
+
+def _with_tags(prompt: str, tags: str) -> str:
+    """Append the tags that the prompt lacks."""
+    present = {tag.strip().lower() for tag in prompt.split(",")}
+    missing = [tag.strip() for tag in tags.split(",") if tag.strip().lower() not in present]
+    return ", ".join([prompt, *filter(None, missing)])
+
+
+def _in_order(loras: Sequence[Lora]) -> tuple[Lora, ...]:
+    """Return each LoRA once, with the sum of its weights, in an order that is always the same."""
+    weights: dict[str, float] = {}
+    for lora in loras:
+        weights[lora.name] = weights.get(lora.name, 0.0) + lora.weight
+    return tuple(Lora(name=name, weight=weights[name]) for name in sorted(weights))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import uuid
+from collections.abc import Callable, Sequence
 
 from kit.errors import NotFound, NotReady, ServiceError, Unprocessable
 from services.imagegen import drawings, pictures
@@ -13,7 +14,7 @@ from services.imagegen.schemas import (
     Drawing,
     DrawRequest,
     Job,
-    SourceRequest,
+    PictureRequest,
     Wishes,
     digest,
 )
@@ -34,18 +35,43 @@ class Orders:
     async def draw(self, request: DrawRequest, tenant: str, key: str | None) -> Job:
         """Queue a picture from words; the same key and request give the same job."""
         card = await self._jobs.card()
-        drawing = drawings.from_words(request, card, self._settings.max_megapixels)
-        return await self._submit(uuid.uuid4().hex, tenant, request, drawing, card, key)
+        most = self._settings.max_megapixels
+        return await self._order(
+            request,
+            [request.init_image] if request.init_image else [],
+            lambda places: drawings.from_words(request, next(iter(places), None), card, most),
+            card,
+            tenant,
+            key,
+        )
 
     async def blend(self, request: BlendRequest, tenant: str, key: str | None) -> Job:
-        """Store the source pictures and queue the blend; a refused one leaves no files behind."""
-        job_id = uuid.uuid4().hex
+        """Queue a mix of pictures and words; the same key and request give the same job."""
         card = await self._jobs.card()
-        contents = [
-            await self._content(source, tenant) for source in request.sources if not source.text
-        ]
+        most = self._settings.max_megapixels
+        return await self._order(
+            request,
+            [source for source in request.sources if source.text is None],
+            lambda places: drawings.from_sources(request, places, card, most),
+            card,
+            tenant,
+            key,
+        )
+
+    async def _order(
+        self,
+        request: Wishes,
+        sources: Sequence[PictureRequest],
+        drawing_from: Callable[[Sequence[str]], Drawing],
+        card: Card,
+        tenant: str,
+        key: str | None,
+    ) -> Job:
+        """Store the source pictures and queue the job; a refused one leaves no files behind."""
+        job_id = uuid.uuid4().hex
+        contents = [await self._content(source, tenant) for source in sources]
         paths = [source_path(tenant, job_id, pictures.sha256(content)) for content in contents]
-        drawing = drawings.from_sources(request, paths, card, self._settings.max_megapixels)
+        drawing = drawing_from(paths)
         if not contents:
             return await self._submit(job_id, tenant, request, drawing, card, key)
         await self._jobs.expect_files(tenant, job_id)
@@ -90,7 +116,7 @@ class Orders:
             idempotency=(key, digest(request)) if key else ("", ""),
         )
 
-    async def _content(self, source: SourceRequest, tenant: str) -> bytes:
+    async def _content(self, source: PictureRequest, tenant: str) -> bytes:
         """Return a source picture as a PNG."""
         own = OWN_PICTURE.fullmatch(source.picture or source.url or "")
         if own:

@@ -1,8 +1,10 @@
 """What clients send and get, and the values that travel: a Drawing inside a Job."""
 
 import hashlib
+import math
+import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +17,7 @@ from pydantic import (
 
 SEEDS = 2**32
 MAX_PROMPT_CHARS = 2000
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Frozen(BaseModel):
@@ -67,7 +70,15 @@ def _multiple_of_8(side: int) -> int:
 Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_PROMPT_CHARS)
 ]
+LoraName = Annotated[str, StringConstraints(pattern=r"^\w[\w .()+-]*$", max_length=100)]
 Side = Annotated[int, Field(ge=64, le=2048), AfterValidator(_multiple_of_8)]
+
+
+class Lora(Frozen):
+    """A small change to the model, by the name of its file, and how much of it."""
+
+    name: LoraName
+    weight: Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] = 1.0
 
 
 class Wishes(Frozen):
@@ -89,6 +100,9 @@ class Wishes(Frozen):
         1, description="Pictures; their seeds follow each other."
     )
     scheduler: Scheduler | None = Field(None, description="Sampler; the model's own if left out.")
+    loras: Annotated[list[Lora], Field(max_length=4)] = Field(
+        [], description="Changes to the model's style, by name; `/info` lists them."
+    )
     priority: Annotated[int, Field(ge=0, le=9)] = Field(
         0, description="Order among the tenant's own jobs; 9 goes first."
     )
@@ -97,31 +111,52 @@ class Wishes(Frozen):
     )
 
 
-class DrawRequest(Wishes):
-    """A picture from words."""
+class PictureRequest(Frozen):
+    """A picture that a client sends or names."""
 
-    prompt: Text = Field(description="What the picture shows.")
+    kinds: ClassVar[tuple[str, ...]] = ("picture", "data", "url")
 
-
-class SourceRequest(Frozen):
-    """One ingredient of a blend: a text or a picture."""
-
-    text: Text | None = Field(None, description="Words.")
     picture: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="The `url` of a picture that this service painted."
     )
     data: str | None = Field(None, description="A PNG, JPEG or WebP file in base64.")
     url: str | None = Field(None, description="The same as a `data:` URL.")
-    weight: Annotated[float, Field(ge=0.001, le=100, allow_inf_nan=False)] = Field(
-        1.0, description="Share in the mix; only proportions count."
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(getattr(self, kind) is not None for kind in self.kinds) != 1:
+            raise ValueError(f"give exactly one of {', '.join(self.kinds)}")
+        return self
+
+
+class DrawRequest(Wishes):
+    """A picture from words, or from another picture and words."""
+
+    prompt: Text = Field(description="What the picture shows.")
+    quality_tags: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="Added to the prompt where it lacks them; the model's if left out."
+    )
+    init_image: PictureRequest | None = Field(None, description="A picture to start from.")
+    strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="How far to leave `init_image`; 0.75 by default."
     )
 
     @model_validator(mode="after")
-    def _one_of_three(self) -> Self:
-        given = (self.text, self.picture, self.data, self.url)
-        if sum(value is not None for value in given) != 1:
-            raise ValueError("give exactly one of text, picture, data and url")
+    def _strength_of_something(self) -> Self:
+        if self.strength is not None and self.init_image is None:
+            raise ValueError("strength needs an init_image")
         return self
+
+
+class SourceRequest(PictureRequest):
+    """One ingredient of a blend: a text or a picture."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("text", *PictureRequest.kinds)
+
+    text: Text | None = Field(None, description="Words.")
+    weight: Annotated[float, Field(ge=0.001, le=100, allow_inf_nan=False)] = Field(
+        1.0, description="Share in the mix; only proportions count."
+    )
 
 
 class BlendRequest(Wishes):
@@ -160,6 +195,7 @@ class Drawing(Frozen):
     scheduler: Scheduler | None = None
     ingredients: tuple[Ingredient, ...] = ()
     strength: float = 1.0
+    loras: tuple[Lora, ...] = ()
 
     @property
     def seeds(self) -> list[int]:
@@ -169,7 +205,7 @@ class Drawing(Frozen):
     @property
     def first_step(self) -> int:
         """Return the step to begin with: 0 from noise, later when pictures are mixed in."""
-        return self.steps - max(1, round(self.steps * self.strength))
+        return self.steps - max(1, int(self.steps * self.strength))
 
 
 class Card(Frozen):
@@ -191,6 +227,13 @@ class Card(Frozen):
     note: str = ""  # what a person should know who asks for other words
     slots: int = 1  # pictures painted at once
     limits: dict[str, int] = {}  # what memory has not allowed so far
+    scheduler: Scheduler | None = None
+    quality_tags: str = ""  # its makers advise to add them to every prompt
+    template: str = ""  # the order of words that it was trained with
+    sizes: tuple[str, ...] = ()  # that it was trained with
+    vae: str = ""
+    loras: dict[str, str] = {}  # hashes by name
+    window: int = 75  # words that its text encoders read at once
 
     def painted(self, drawing: Drawing) -> tuple[int, int]:
         """Return the width and height at which the model works."""
@@ -204,9 +247,16 @@ class Card(Frozen):
         return width * height * (drawing.steps - drawing.first_step) * drawing.count
 
     def batch_key(self, drawing: Drawing) -> str:
-        """Return what drawings must share to be painted at once; steps and samplers may differ."""
+        """Return what drawings must share to be painted at once; steps and samplers may differ.
+
+        Prompts of any length may share a batch, but each length costs it one more pass a step. So
+        it counts here by estimate, as only the worker has the tokenizer.
+        """
         width, height = self.painted(drawing)
-        return f"{self.model}/{width}x{height}"
+        words = max(len(WORD.findall(text)) for text in (drawing.prompt, drawing.negative_prompt))
+        windows = max(1, math.ceil(words / self.window))
+        loras = "".join(f"/{lora.name}:{lora.weight}" for lora in drawing.loras)
+        return f"{self.model}/{width}x{height}/{windows}{loras}"
 
 
 class StoredPicture(Frozen):

@@ -20,7 +20,7 @@ from tests.imagegen.fakes import CARD, drawing
 
 
 def drawn(**wishes: Any) -> Drawing:
-    return drawings.from_words(DrawRequest(prompt="a boat", **wishes), CARD, 2.5)
+    return drawings.from_words(DrawRequest(prompt="a boat", **wishes), None, CARD, 2.5)
 
 
 def blended(*sources: dict[str, Any], card: Card = CARD, **wishes: Any) -> Drawing:
@@ -31,11 +31,11 @@ def blended(*sources: dict[str, Any], card: Card = CARD, **wishes: Any) -> Drawi
 
 def test_what_is_left_out_comes_from_the_models_card() -> None:
     card = CARD.model_copy(update={"negative_prompt": "blurry"})
-    plain = drawings.from_words(DrawRequest(prompt="a boat"), card, 2.5)
+    plain = drawings.from_words(DrawRequest(prompt="a boat"), None, card, 2.5)
     assert (plain.steps, plain.guidance, plain.width, plain.height) == (4, 4.0, 64, 64)
     assert plain.negative_prompt == "blurry"
     request = DrawRequest(prompt="a boat", negative_prompt="", guidance=0)
-    chosen = drawings.from_words(request, card, 2.5)
+    chosen = drawings.from_words(request, None, card, 2.5)
     assert (chosen.negative_prompt, chosen.guidance) == ("", 0)
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionXLImg2ImgPipeline
 from PIL import Image
 
 from kit.models import ModelUnavailable
 from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
+from services.imagegen.painters.sdxl.samplers import SAMPLERS
 from services.imagegen.schemas import Drawing, Ingredient, Scheduler
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing, perform
@@ -57,7 +59,8 @@ def test_a_blend_of_one_picture_keeps_it(painter: Easel[SdxlRow]) -> None:
     red, blue = (Ingredient(weight=1, picture=name) for name in ("red", "blue"))
 
     def latents(*ingredients: Ingredient) -> torch.Tensor:
-        mixed = model._mixed_pictures(blend(0.5, *ingredients), sources)
+        same = torch.Generator().manual_seed(0)
+        mixed = model._mixed_pictures(blend(0.5, *ingredients), sources, same)
         assert mixed is not None
         return mixed
 
@@ -77,6 +80,39 @@ def test_blends_depend_on_their_own_sources_only(painter: Painter) -> None:
     together = paint_all(painter, drawings, sources)
     for each, painted in zip(drawings, together, strict=True):
         assert bytes_of(painted) == bytes_of(paint_all(painter, [each], sources)[0])
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "strength"), [(None, 0.2), (None, 1.0), *((each, 0.7) for each in Scheduler)]
+)
+@torch.inference_mode()
+def test_a_drawing_from_a_picture_is_what_diffusers_own_pipeline_makes_of_it(
+    painter: Easel[SdxlRow], folder: Path, scheduler: Scheduler | None, strength: float
+) -> None:
+    start = Image.effect_noise((64, 64), 90).convert("RGB")
+    ingredients = (Ingredient(weight=1, text="a boat"), Ingredient(weight=1, picture="start"))
+    wish = blend(strength, *ingredients).model_copy(
+        update={"scheduler": scheduler, "steps": 5, "seed": 5, "negative_prompt": "blue"}
+    )
+    row = painter.model.prepare(wish, 5, {"start": start})
+    while not row.is_finished:
+        row.advance(next(iter(painter.model.predict([row]))))
+    theirs = StableDiffusionXLImg2ImgPipeline.from_pretrained(folder)
+    theirs.set_progress_bar_config(disable=True)
+    if scheduler:
+        kind, changes = SAMPLERS[scheduler]
+        theirs.scheduler = kind.from_config(theirs.scheduler.config, **changes)
+    expected = theirs(
+        "a boat",
+        negative_prompt="blue",
+        image=start,
+        strength=strength,
+        num_inference_steps=5,
+        guidance_scale=wish.guidance,
+        generator=torch.Generator().manual_seed(5),
+        output_type="latent",
+    ).images
+    assert torch.allclose(row.latents, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_small_model_enlarges_what_it_paints(tmp_path: Path) -> None:

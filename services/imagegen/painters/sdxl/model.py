@@ -47,8 +47,9 @@ class Sdxl:
         )
         scale = self.pipeline.vae_scale_factor
         shape = (1, self.pipeline.unet.config.in_channels, height // scale, width // scale)
+        mixed = self._mixed_pictures(drawing, sources, row.generator)
         noise = torch.randn(shape, generator=row.generator, dtype=self._dtype).to(self._device)
-        row.start(noise, self._mixed_pictures(drawing, sources))
+        row.start(noise, mixed)
         return row
 
     @on_device
@@ -92,23 +93,40 @@ class Sdxl:
         """Return one pixel per latent."""
         return previews.picture(row.outlook, self._palette)
 
-    def _mixed_pictures(self, drawing: Drawing, sources: Sources) -> torch.Tensor | None:
-        pictures = [
-            (self._latents(sources[part.picture], drawing), part.weight)
-            for part in drawing.ingredients
-            if part.picture is not None
-        ]
-        return weighted_mean(pictures) if pictures else None
+    def _mixed_pictures(
+        self, drawing: Drawing, sources: Sources, generator: torch.Generator
+    ) -> torch.Tensor | None:
+        """Return the mean of a drawing's pictures as latents, with the same noise in each.
 
-    def _latents(self, picture: Image.Image, drawing: Drawing) -> torch.Tensor:
+        So one picture becomes what StableDiffusionXLImg2ImgPipeline makes of it, and the order of
+        several does not matter.
+        """
+        parts = [part for part in drawing.ingredients if part.picture is not None]
+        if not parts:
+            return None
+        seen = [self._seen(sources[part.picture or ""], drawing) for part in parts]
+        vae = self.pipeline.vae
+        noise = torch.randn(seen[0].mean.shape, generator=generator, dtype=vae.dtype)
+        noise = noise.to(self._device)
+        mean = weighted_mean(
+            [(s.mean + s.std * noise, part.weight) for s, part in zip(seen, parts, strict=True)]
+        )
+        return (mean * vae.config.scaling_factor).to(self._dtype)
+
+    def _seen(self, picture: Image.Image, drawing: Drawing) -> Any:
+        """Return the distribution of latents that the encoder sees in a picture."""
         fitted = picture.resize(self.card.painted(drawing), Image.Resampling.LANCZOS)
-        return self._to_latents(self.pipeline.image_processor.preprocess(fitted))
+        pixels = self.pipeline.image_processor.preprocess(fitted)
+        return self._encoded(pixels)
 
     def _to_latents(self, pixels: torch.Tensor) -> torch.Tensor:
-        vae = self.pipeline.vae
-        encoded = vae.encode(pixels.to(self._device, vae.dtype)).latent_dist.mode()
-        latents: torch.Tensor = (encoded * vae.config.scaling_factor).to(self._dtype)
+        encoded = self._encoded(pixels).mode() * self.pipeline.vae.config.scaling_factor
+        latents: torch.Tensor = encoded.to(self._dtype)
         return latents
+
+    def _encoded(self, pixels: torch.Tensor) -> Any:
+        vae = self.pipeline.vae
+        return vae.encode(pixels.to(self._device, vae.dtype)).latent_dist
 
     def _to_pixels(self, latents: torch.Tensor) -> torch.Tensor:
         vae = self.pipeline.vae
