@@ -25,8 +25,22 @@ class Settings(ServiceSettings):
     """Reference of the painting model: any SDXL or Kandinsky 2.2 in diffusers' layout."""
     prior: str = ""
     """Reference of Kandinsky's prior; by default it is found by its name, beside the decoder."""
+    vae: str = ""
+    """Reference of another VAE, or `own`; empty is what the model's card recommends."""
+    lora_dir: str = ""
+    """Folder of LoRAs, `NAME.safetensors`, that requests may name; read at the worker's start."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; `auto` takes a GPU if there is one."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Numbers that it calculates with; `auto` is float16 on a GPU, bfloat16 with FP8, else float32."""
+    channels_last: bool | None = None
+    """Whether pictures lie in memory pixel by pixel, as tensor cores want them; by default on a GPU."""
+    fuse_qkv: bool | None = None
+    """Whether attention's three projections are one; by default on a GPU without LoRAs."""
+    compile: bool | None = None
+    """Whether the UNet's blocks are compiled, at each size's first picture; by default on a GPU."""
+    fp8: bool = False
+    """Whether the UNet's linear layers multiply in FP8; needs torchao and a GPU from Ada on."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads that the model may use."""
     batch_pictures: Literal[1, 2, 4, 8] = 4

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -18,7 +19,7 @@ from transformers import (
 )
 
 from kit.models import LocalModel
-from services.imagegen.painters import sdxl
+from services.imagegen.painters import device, sdxl
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
 
@@ -59,10 +60,12 @@ def save(folder: Path, defaults: dict[str, object] | None = None) -> Path:
     return folder
 
 
-def load(folder: Path, batch_pictures: int = 4) -> Easel[SdxlRow]:
-    """Load it as the worker does."""
-    model = LocalModel("small", "1", folder)
-    return sdxl.load(model, device="cpu", threads=1, batch_pictures=batch_pictures)
+def load(
+    folder: Path, batch_pictures: int = 4, *, name: str = "small", **options: Any
+) -> Easel[SdxlRow]:
+    """Load it as the worker does; `options` are those of `gather`."""
+    files = sdxl.gather(LocalModel(name, "1", folder), folder, **options)
+    return sdxl.load(files, wanted=device.Wanted("cpu"), threads=1, batch_pictures=batch_pictures)
 
 
 def _tokenizer() -> CLIPTokenizer:

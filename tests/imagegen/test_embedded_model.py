@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kit.models import resolve
-from services.imagegen.painters import Painter, paint_all, sdxl
+from services.imagegen.painters import Painter, device, paint_all, sdxl
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
 from services.imagegen.schemas import Drawing, Scheduler
@@ -19,7 +19,8 @@ pytestmark = pytest.mark.weights
 @pytest.fixture(scope="module")
 def painter() -> Easel[SdxlRow]:
     model = resolve("embedded:tiny-sdxl", Path(".models"))
-    return sdxl.load(model, device="cpu", threads=1, batch_pictures=4)
+    files = sdxl.gather(model, Path(".models"))
+    return sdxl.load(files, wanted=device.Wanted("cpu"), threads=1, batch_pictures=4)
 
 
 def wish(prompt: str, seed: int = 3) -> Drawing:

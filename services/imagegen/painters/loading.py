@@ -1,7 +1,7 @@
 """The painter that a model's files ask for."""
 
 from kit.models import LocalModel, ModelUnavailable, resolve
-from services.imagegen.painters import Painter, kandinsky, sdxl
+from services.imagegen.painters import Painter, device, kandinsky, sdxl
 from services.imagegen.painters.pipelines import kind_of
 from services.imagegen.settings import Settings
 
@@ -12,8 +12,15 @@ def load(settings: Settings) -> Painter:
     kind = kind_of(model)
     if kind == "StableDiffusionXLPipeline":
         return sdxl.load(
-            model,
-            device=settings.device,
+            sdxl.gather(model, settings.models_dir, vae=settings.vae, lora_dir=settings.lora_dir),
+            wanted=device.Wanted(
+                device=settings.device,
+                dtype=settings.dtype,
+                channels_last=settings.channels_last,
+                fuse_qkv=settings.fuse_qkv,
+                compile=settings.compile,
+                fp8=settings.fp8,
+            ),
             threads=settings.threads,
             batch_pictures=settings.batch_pictures,
         )

@@ -32,16 +32,23 @@ def backend_on(device: str) -> str:
     return f"diffusers-{diffusers.__version__}-torch-{torch.__version__}-{device}"
 
 
-def from_files(kind: str, model: LocalModel, device: str, **parts: Any) -> Any:
-    """Load a pipeline, in half precision on a GPU; blocking. Raises ModelUnavailable."""
+def from_files(
+    kind: str, model: LocalModel, device: str, *, dtype: torch.dtype | None = None, **parts: Any
+) -> Any:
+    """Load a pipeline, by default in half precision on a GPU; blocking. Raises ModelUnavailable."""
     for library in (diffusers.utils.logging, transformers.logging):  # before the class's import
         library.set_verbosity_error()
         library.disable_progress_bar()
-    dtype = torch.float16 if device == "cuda" else torch.float32
-    try:
-        pipeline = getattr(diffusers, kind).from_pretrained(model.path, dtype=dtype, **parts)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailable(f"{model.path} holds no {kind}: {error}") from error
+    usual = torch.float16 if device == "cuda" else torch.float32
+    pipeline = part(kind, model, dtype=dtype or usual, **parts)
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def part(kind: str, model: LocalModel, **options: Any) -> Any:
+    """Load one of diffusers' classes into main memory; blocking. Raises ModelUnavailable."""
+    try:
+        return getattr(diffusers, kind).from_pretrained(model.path, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelUnavailable(f"{model.path} holds no {kind}: {error}") from error

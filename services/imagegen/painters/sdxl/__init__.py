@@ -1,5 +1,5 @@
 """Any SDXL, behind the engine that all painters share."""
 
-from services.imagegen.painters.sdxl.load import load
+from services.imagegen.painters.sdxl.load import Files, gather, load
 
-__all__ = ["load"]
+__all__ = ["Files", "gather", "load"]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from services.imagegen.painters import Sources, previews
 from services.imagegen.painters.rows import DiffusionRow, guided, on_device, times, weighted_mean
+from services.imagegen.painters.sdxl.adapters import Adapters
 from services.imagegen.painters.sdxl.samplers import sampler
 from services.imagegen.painters.sdxl.texts import Conditions, Texts
 from services.imagegen.schemas import Card, Drawing
@@ -24,9 +25,10 @@ SdxlRow = DiffusionRow[Conditions]
 class Sdxl:
     """The Model of SDXL; pictures and texts may be mixed as ingredients."""
 
-    def __init__(self, pipeline: Pipeline, card: Card) -> None:
+    def __init__(self, pipeline: Pipeline, card: Card, adapters: Adapters) -> None:
         self.card = card
         self.pipeline = pipeline
+        self._adapters = adapters
         self._texts = Texts(pipeline)
         # The tile is the native picture by default, which saves nothing where it is needed.
         pipeline.vae.tile_sample_min_size //= 2
@@ -36,6 +38,8 @@ class Sdxl:
     @on_device
     def prepare(self, drawing: Drawing, seed: int, sources: Sources) -> SdxlRow:
         """Return a row that begins with noise, or with its mixed pictures under noise."""
+        if self._adapters.use(drawing.loras):  # the same for all drawings of a batch
+            self._texts.forget()
         width, height = self.card.painted(drawing)
         scheduler = sampler(drawing.scheduler, self.pipeline.scheduler)
         scheduler.set_timesteps(drawing.steps)
