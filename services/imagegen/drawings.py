@@ -37,9 +37,9 @@ def from_words(
     drawing = _drawing(request, prompt, card, max_megapixels)
     if picture is None:
         return drawing
-    ingredients = (Ingredient(weight=1, text=prompt), Ingredient(weight=1, picture=picture))
+    start = Ingredient(weight=1, picture=picture)
     strength = request.strength or STRENGTH
-    return drawing.model_copy(update={"ingredients": ingredients, "strength": strength})
+    return drawing.model_copy(update={"ingredients": (start,), "strength": strength})
 
 
 def from_sources(

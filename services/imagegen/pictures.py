@@ -12,11 +12,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import Unprocessable
+from services.imagegen import parameters
 from services.imagegen.schemas import Card, Drawing
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_SOURCE_PIXELS = 4096 * 4096
-MAX_SOURCE_SIDE = 1024  # larger sources are reduced: no painter looks at more
+MAX_SOURCE_SIDE = 2048  # larger sources are reduced: no picture is painted larger
 
 
 def encode(
@@ -27,29 +28,13 @@ def encode(
     `how` is what else its bytes depend on: the bucket, and whether it was decoded in tiles.
     """
     chunks = PngInfo()
-    chunks.add_itxt("parameters", _parameters(drawing, seed, card))
-    exact = drawing.model_dump(mode="json", exclude={"ingredients", "count"}) | {"seed": seed}
-    exact |= {"model": card.model, "backend": card.backend, **how}
+    chunks.add_itxt("parameters", parameters.for_tools(drawing, seed, card))
+    about = {"model": card.model, "revision": card.revision, "backend": card.backend, **how}
+    exact = {"request": parameters.to_repeat(drawing, seed), **about}
     chunks.add_itxt("switchboard", json.dumps(exact, ensure_ascii=False))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
-
-
-def _parameters(drawing: Drawing, seed: int, card: Card) -> str:
-    settings = {
-        "Steps": drawing.steps,
-        "Sampler": drawing.scheduler or "model default",
-        "CFG scale": drawing.guidance,
-        "Seed": seed,
-        "Size": f"{drawing.width}x{drawing.height}",
-        "Model": card.model,
-        "Model hash": card.revision,
-    }
-    lines = [drawing.prompt]
-    if drawing.negative_prompt:
-        lines.append(f"Negative prompt: {drawing.negative_prompt}")
-    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in settings.items())])
 
 
 def data_url(picture: Image.Image) -> str:

@@ -203,6 +203,17 @@ class Drawing(Frozen):
         return [(self.seed + n) % SEEDS for n in range(self.count)]
 
     @property
+    def starts_from_pictures(self) -> bool:
+        """Tell whether pictures are mixed in."""
+        return any(part.picture is not None for part in self.ingredients)
+
+    @property
+    def is_blend(self) -> bool:
+        """Tell a blend from a drawing of one prompt, which may start from one picture."""
+        texts = [part.text for part in self.ingredients if part.text is not None]
+        return bool(texts) or (self.starts_from_pictures and not self.prompt)
+
+    @property
     def first_step(self) -> int:
         """Return the step to begin with: 0 from noise, later when pictures are mixed in."""
         return self.steps - max(1, int(self.steps * self.strength))

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import zlib
 from decimal import Decimal
 from itertools import permutations
@@ -12,10 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from pydantic import ValidationError
 
 from kit.errors import Unprocessable
 from services.imagegen import drawings, pictures
-from services.imagegen.schemas import Blending, BlendRequest, Card, Drawing, DrawRequest, Scheduler
+from services.imagegen.schemas import (
+    Blending,
+    BlendRequest,
+    Card,
+    Drawing,
+    DrawRequest,
+    Lora,
+    Scheduler,
+)
 from tests.imagegen.fakes import CARD, drawing
 
 
@@ -154,25 +162,79 @@ def test_a_model_of_one_size_costs_the_same_at_any_size() -> None:
     assert card.batch_key(large) == card.batch_key(drawing())
 
 
-def test_a_picture_tells_how_it_was_made() -> None:
-    made = drawing("красный круг", negative_prompt="azul", seed=9)
-    png = pictures.encode(Image.new("RGB", (64, 64)), made, 9, CARD, {"bucket": 2})
-    text = Image.open(io.BytesIO(png)).text  # type: ignore[attr-defined]
-    exact = json.loads(text["switchboard"])
-    assert (exact["prompt"], exact["seed"], exact["bucket"]) == ("красный круг", 9, 2)
-    assert text["parameters"] == (
-        "красный круг\nNegative prompt: azul\n"
-        "Steps: 4, Sampler: model default, CFG scale: 4.0, Seed: 9, Size: 64x64, "
-        "Model: plain, Model hash: 1"
+ANIMAGINE = CARD.model_copy(
+    update={
+        "quality_tags": "masterpiece, best quality",
+        "scheduler": Scheduler.EULER_ANCESTRAL,
+        "loras": {"ink": "0123456789ab", "oil": "ba9876543210"},
+    }
+)
+
+
+def with_tags(prompt: str, **wishes: Any) -> str:
+    request = DrawRequest(prompt=prompt, **wishes)
+    return drawings.from_words(request, None, ANIMAGINE, 2.5).prompt
+
+
+def test_quality_tags_are_added_where_they_are_missing() -> None:
+    assert with_tags("1girl, night") == "1girl, night, masterpiece, best quality"
+    assert with_tags("Masterpiece, 1girl") == "Masterpiece, 1girl, best quality"
+    assert with_tags(with_tags("1girl")) == with_tags("1girl")
+    assert with_tags("1girl", quality_tags="great quality") == "1girl, great quality"
+    assert with_tags("1girl", quality_tags="") == "1girl"
+
+
+def test_the_models_sampler_is_named_unless_the_request_names_one() -> None:
+    for wished, used in ((None, "euler_ancestral"), ("ddim", "ddim")):
+        request = DrawRequest(prompt="a boat", scheduler=wished)
+        assert drawings.from_words(request, None, ANIMAGINE, 2.5).scheduler == used
+
+
+def test_loras_come_once_each_and_always_in_one_order() -> None:
+    asked = [{"name": "oil"}, {"name": "ink", "weight": 0.5}, {"name": "oil", "weight": -0.5}]
+    request = DrawRequest.model_validate({"prompt": "a boat", "loras": asked})
+    made = drawings.from_words(request, None, ANIMAGINE, 2.5)
+    assert [(lora.name, lora.weight) for lora in made.loras] == [("ink", 0.5), ("oil", 0.5)]
+
+
+@pytest.mark.parametrize("name", ["pen", "../ink", "ink.safetensors", "/etc/passwd"])
+def test_a_lora_that_the_model_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises((Unprocessable, ValidationError)):
+        drawings.from_words(
+            DrawRequest.model_validate({"prompt": "a boat", "loras": [{"name": name}]}),
+            None,
+            ANIMAGINE,
+            2.5,
+        )
+
+
+def test_a_batch_shares_its_loras() -> None:
+    plain, ink, more = (
+        drawing(loras=loras)
+        for loras in ((), (Lora(name="ink", weight=0.5),), (Lora(name="ink", weight=1.0),))
     )
+    assert len({ANIMAGINE.batch_key(each) for each in (plain, ink, more)}) == 3
+
+
+def test_prompts_of_about_one_length_share_a_batch() -> None:
+    short, other, long = (CARD.batch_key(drawing(" red" * n)) for n in (3, 70, 90))
+    assert short == other != long
+    assert CARD.batch_key(drawing(negative_prompt=" red" * 90)) == long
+
+
+def test_a_drawing_starts_from_a_picture_at_a_usual_distance() -> None:
+    request = DrawRequest(prompt="a boat", init_image={"picture": "/v1/images/0/pictures/0"})
+    made = drawings.from_words(request, "place", CARD, 2.5)
+    assert (made.strength, made.first_step, made.is_blend) == (0.75, 1, False)
+    assert [part.picture for part in made.ingredients] == ["place"]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_common_formats_are_read_and_reduced(kind: str) -> None:
     buffer = io.BytesIO()
-    Image.new("L", (2000, 100), 200).save(buffer, kind)
+    Image.new("L", (4000, 200), 200).save(buffer, kind)
     read = Image.open(io.BytesIO(pictures.normalise(buffer.getvalue())))
-    assert (read.format, read.mode, read.size) == ("PNG", "RGB", (1024, 51))
+    assert (read.format, read.mode, read.size) == ("PNG", "RGB", (2048, 102))
 
 
 @pytest.mark.parametrize("size", [(5000, 4000), (100_000, 2000), (60_000, 60_000)])

@@ -90,9 +90,13 @@ def test_a_drawing_from_a_picture_is_what_diffusers_own_pipeline_makes_of_it(
     painter: Easel[SdxlRow], folder: Path, scheduler: Scheduler | None, strength: float
 ) -> None:
     start = Image.effect_noise((64, 64), 90).convert("RGB")
-    ingredients = (Ingredient(weight=1, text="a boat"), Ingredient(weight=1, picture="start"))
-    wish = blend(strength, *ingredients).model_copy(
-        update={"scheduler": scheduler, "steps": 5, "seed": 5, "negative_prompt": "blue"}
+    wish = drawing(
+        "a boat",
+        ingredients=(Ingredient(weight=1, picture="start"),),
+        strength=strength,
+        scheduler=scheduler,
+        steps=5,
+        negative_prompt="blue",
     )
     row = painter.model.prepare(wish, 5, {"start": start})
     while not row.is_finished:

@@ -25,4 +25,4 @@ def test_a_picture_of_16_bits_keeps_its_brightness():
 
 
 def test_a_large_picture_is_reduced():
-    assert sent(Image.new("L", (4000, 1000)), "WEBP").size == (1024, 256)
+    assert sent(Image.new("L", (4000, 1000)), "WEBP").size == (2048, 512)

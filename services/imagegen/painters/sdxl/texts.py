@@ -81,7 +81,7 @@ class Texts:
     def _positive(self, drawing: Drawing) -> Encoded:
         parts = [part for part in drawing.ingredients if part.text is not None]
         if not parts:
-            return self._encode("" if drawing.ingredients else drawing.prompt)
+            return self._encode(drawing.prompt)
         texts = self._padded([self._encode(part.text or "") for part in parts])
         weights = [part.weight for part in parts]
         return Encoded(
