@@ -3,7 +3,9 @@
 Builds SDXL from its published sizes with random weights, loads it with the worker's own code and paints
 832x1216 pictures of 28 steps at guidance 7 in batches of 1, 4, 8 and 16. The share of the ceiling compares the
 picture's arithmetic, counted on the meta device, with what matrix products of the same type reach on this device
-just before. `--small --device cpu` runs the same code in a minute where there is no GPU. Writes results/imagegen_gpu.json.
+just before. `--dtype`, `--fp8`, `--no-compile` and their like are the worker's settings of these names; left out,
+the device decides as it does for a worker. `--small --device cpu` runs the same code in a minute where there is no
+GPU. Writes results/imagegen_gpu.json.
 """
 
 import argparse
@@ -20,7 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import random_sdxl
 from benchmarks.setting import RESULTS, record
 from kit.models import LocalModel
-from services.imagegen.painters import Painter, sdxl
+from services.imagegen.painters import Painter, paint_all, sdxl
+from services.imagegen.painters.device import Wanted
+from services.imagegen.painters.easel import Easel
+from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
 from services.imagegen.schemas import Drawing
 
 WIDTH, HEIGHT, STEPS, GUIDANCE = 832, 1216, 28, 7.0
@@ -82,7 +87,7 @@ def seconds_per_picture(painter: Painter, batch: int, steps: int, side: tuple[in
     took = []
     for _ in range(ROUNDS + 1):
         started = time.perf_counter()
-        painter.paint(drawings(batch, steps, side), {}, lambda _, __: ())
+        paint_all(painter, drawings(batch, steps, side))
         took.append((time.perf_counter() - started) / batch)
     return median(took[1:])
 
@@ -94,15 +99,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--small", action="store_true", help="tiny sizes, to try the script out")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16")
+    )
+    parser.add_argument("--fp8", action="store_true")
+    for option in ("--compile", "--channels-last", "--fuse-qkv"):
+        parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
     given = parser.parse_args(arguments)
-    steps, side = (2, (128, 128)) if given.small else (STEPS, (WIDTH, HEIGHT))
+    wanted = Wanted(
+        given.device, given.dtype, given.channels_last, given.fuse_qkv, given.compile, given.fp8
+    )
+    steps, side = (2, (64, 64)) if given.small else (STEPS, (WIDTH, HEIGHT))
     flops = picture_flops(given.small, steps, side)
     results: dict[str, Any] = {"tflop_per_picture": round(flops / 1e12, 4), "batches": {}}
     with tempfile.TemporaryDirectory(prefix="sdxl-") as name:
         folder = random_sdxl.save(Path(name), small=given.small, device=given.device)
         model = LocalModel("random-sdxl", "local", folder)
         for batch in given.batches:
-            painter = sdxl.load(model, device=given.device, threads=2, batch_pictures=batch)
+            painter = sdxl.load(sdxl.Files(model), wanted=wanted, threads=1, batch_pictures=batch)
+            results["backend"] = painter.card.backend
             results["batches"][batch] = measured(painter, batch, flops, steps, side)
             print(batch, results["batches"][batch], flush=True)
     if given.device == "cuda":
@@ -111,10 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measured(
-    painter: sdxl.SdxlPainter, batch: int, flops: float, steps: int, side: tuple[int, int]
+    painter: Easel[SdxlRow], batch: int, flops: float, steps: int, side: tuple[int, int]
 ) -> dict[str, float]:
     """Return a batch's figures beside the ceiling measured in the same minute."""
-    most = ceiling(painter._device.type, painter._dtype)
+    assert isinstance(painter.model, Sdxl)
+    unet = painter.model.pipeline.unet
+    most = ceiling(unet.device.type, unet.dtype)
     seconds = seconds_per_picture(painter, batch, steps, side)
     return {
         "seconds_per_picture": round(seconds, 4),

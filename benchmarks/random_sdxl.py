@@ -52,7 +52,8 @@ VAE: Mapping[str, Any] = {
 TEXT_1 = {"width": 768, "layers": 12, "heads": 12, "act": "quick_gelu"}
 TEXT_2 = {"width": 1280, "layers": 32, "heads": 20, "act": "gelu"}
 # The same architecture where a machine without a GPU only wants to see that everything runs.
-SMALL_UNET = UNET | {
+SMALL_UNET = {
+    **UNET,
     "sample_size": 16,
     "block_out_channels": (32, 64, 64),
     "transformer_layers_per_block": (1, 1, 1),
@@ -61,7 +62,13 @@ SMALL_UNET = UNET | {
     "addition_time_embed_dim": 8,
     "projection_class_embeddings_input_dim": 6 * 8 + 64,
 }
-SMALL_VAE = VAE | {"block_out_channels": (32, 32, 32, 32), "sample_size": 128}
+SMALL_VAE = {
+    **VAE,
+    "block_out_channels": (8, 8, 8, 8),
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "sample_size": 64,
+}
 SMALL_TEXT_1 = {"width": 32, "layers": 2, "heads": 2, "act": "quick_gelu"}
 SMALL_TEXT_2 = {"width": 64, "layers": 2, "heads": 2, "act": "gelu"}
 

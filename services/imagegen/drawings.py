@@ -87,15 +87,24 @@ def _exact(weight: float) -> Fraction:
 
 
 def warnings(drawing: Drawing, card: Card) -> tuple[str, ...]:
-    """Return what a person should know before waiting: the model may not know their words."""
+    """Return what a person should know before waiting."""
+    return tuple(filter(None, (_of_words(drawing, card), _of_size(drawing, card))))
+
+
+def _of_words(drawing: Drawing, card: Card) -> str:
+    """Say that the model may not know these words."""
     words = set(WORD.findall(drawing.prompt.lower()))
-    if not card.vocabulary or not drawing.prompt:
-        return ()
     known = words & set(card.vocabulary)
-    if known and 2 * len(known) >= len(words):
-        return ()
+    if not card.vocabulary or not drawing.prompt or (known and 2 * len(known) >= len(words)):
+        return ""
     count = "none" if not known else f"{len(known)} of {len(words)}"
-    return (f"This model knows {count} of the words in this prompt. {card.note}".rstrip(),)
+    return f"This model knows {count} of the words in this prompt. {card.note}".rstrip()
+
+
+def _of_size(drawing: Drawing, card: Card) -> str:
+    if not card.sizes or f"{drawing.width}x{drawing.height}" in card.sizes:
+        return ""
+    return f"This model paints best at {', '.join(card.sizes)}."
 
 
 def _drawing(wishes: Wishes, prompt: str, card: Card, max_megapixels: float) -> Drawing:

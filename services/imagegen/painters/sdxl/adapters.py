@@ -69,11 +69,10 @@ class Adapters:
         weights = safetensors.torch.load_file(self._files[lora.name])
         pipe.load_lora_weights(weights, adapter_name=ADAPTER)
         pipe.set_adapters(ADAPTER, lora.weight)
-        layers = [layer for layer in self._layers() if isinstance(layer, BaseTunerLayer)]
-        if not layers:
+        weights_below = self._weights_below()
+        if not weights_below:
             raise ValueError("The LoRA fits no layer of this model.")
-        for layer in layers:
-            weight = layer.get_base_layer().weight
+        for weight in weights_below:
             if weight not in self._originals:
                 self._originals[weight] = weight.detach().to("cpu", copy=True)
         pipe.fuse_lora(components=list(PARTS))
@@ -85,9 +84,14 @@ class Adapters:
         self._originals = {}
         self._merged = ()
 
-    def _layers(self) -> Iterator[torch.nn.Module]:
-        for part in PARTS:
-            yield from getattr(self._pipe, part).modules()
+    def _weights_below(self) -> list[torch.Tensor]:
+        """Return the model's own weights that the loaded LoRA changes."""
+        layers = (layer for part in PARTS for layer in getattr(self._pipe, part).modules())
+        return [
+            layer.get_parameter("base_layer.weight")
+            for layer in layers
+            if isinstance(layer, BaseTunerLayer) and isinstance(layer, torch.nn.Module)
+        ]
 
     @contextmanager
     def _undone_on_error(self) -> Iterator[None]:

@@ -115,7 +115,8 @@ class Sdxl:
         mean = weighted_mean(
             [(s.mean + s.std * noise, part.weight) for s, part in zip(seen, parts, strict=True)]
         )
-        return (mean * vae.config.scaling_factor).to(self._dtype)
+        latents: torch.Tensor = (mean * vae.config.scaling_factor).to(self._dtype)
+        return latents
 
     def _seen(self, picture: Image.Image, drawing: Drawing) -> Any:
         """Return the distribution of latents that the encoder sees in a picture."""
