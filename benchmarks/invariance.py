@@ -19,6 +19,7 @@ from PIL.Image import Image
 from benchmarks.setting import RESULTS, record
 from kit.models import resolve
 from services.imagegen.painters import Change, Painter, Step, paint_all, sdxl
+from services.imagegen.painters.device import Wanted
 from services.imagegen.schemas import Card, Drawing, Scheduler
 
 PROMPTS = ("a red circle", "a blue square above a green star", "a house", "1girl, umbrella, rain")
@@ -93,9 +94,10 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS / "invariance.json")
     given = parser.parse_args()
-    model = resolve(given.model, Path(".models"))
+    models_dir = Path(".models")
+    files = sdxl.gather(resolve(given.model, models_dir), models_dir)
     painter = sdxl.load(
-        model, device=given.device, threads=given.threads, batch_pictures=given.slots
+        files, wanted=Wanted(given.device), threads=given.threads, batch_pictures=given.slots
     )
     drawings = wishes(painter.card, given.drawings, given.steps)
     results = measure(painter, drawings, given.trials)

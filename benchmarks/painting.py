@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.setting import RESULTS, record
 from kit.models import resolve
 from services.imagegen.painters import Painter, paint_all, sdxl
+from services.imagegen.painters.device import Wanted
 from services.imagegen.schemas import Drawing
 
 
@@ -73,9 +74,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16, help="per round, under full load")
     parser.add_argument("--out", type=Path, default=RESULTS / "painting.json")
     given = parser.parse_args()
-    model = resolve(given.model, Path(".models"))
+    models_dir = Path(".models")
+    files = sdxl.gather(resolve(given.model, models_dir), models_dir)
+    wanted = Wanted(given.device)
     painters: dict[int, Painter] = {
-        slots: sdxl.load(model, device=given.device, threads=given.threads, batch_pictures=slots)
+        slots: sdxl.load(files, wanted=wanted, threads=given.threads, batch_pictures=slots)
         for slots in given.slots
     }
     results = measure(painters, given.rounds, given.pictures)

@@ -26,12 +26,14 @@ STRENGTH = 0.75
 
 
 def from_words(
-    request: DrawRequest, picture: str | None, card: Card, max_megapixels: float
+    request: DrawRequest, card: Card, max_megapixels: float, picture: str | None = None
 ) -> Drawing:
     """Return the drawing of a prompt; raise Unprocessable for what the model cannot do.
 
     `picture` is the place of the picture to start from, if there is one.
     """
+    if request.init_image and card.blending is not Blending.LATENTS:
+        raise Unprocessable("`init_image` is for models that start from pictures.")
     tags = card.quality_tags if request.quality_tags is None else request.quality_tags
     prompt = _with_tags(request.prompt, tags)
     drawing = _drawing(request, prompt, card, max_megapixels)

@@ -39,7 +39,7 @@ class Orders:
         return await self._order(
             request,
             [request.init_image] if request.init_image else [],
-            lambda places: drawings.from_words(request, next(iter(places), None), card, most),
+            lambda places: drawings.from_words(request, card, most, next(iter(places), None)),
             card,
             tenant,
             key,

@@ -46,7 +46,7 @@ def save(folder: Path, defaults: dict[str, object] | None = None) -> Path:
         pad_token_id=end,
     )
     StableDiffusionXLPipeline(
-        vae=_vae(),
+        vae=vae(),
         unet=_unet(),
         text_encoder=CLIPTextModel(text).eval(),
         text_encoder_2=CLIPTextModelWithProjection(text).eval(),
@@ -84,7 +84,7 @@ def _tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=16)
 
 
-def _vae() -> AutoencoderKL:
+def vae() -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=[8, 16, 16],
         down_block_types=["DownEncoderBlock2D"] * 3,

@@ -28,7 +28,7 @@ from tests.imagegen.fakes import CARD, drawing
 
 
 def drawn(**wishes: Any) -> Drawing:
-    return drawings.from_words(DrawRequest(prompt="a boat", **wishes), None, CARD, 2.5)
+    return drawings.from_words(DrawRequest(prompt="a boat", **wishes), CARD, 2.5)
 
 
 def blended(*sources: dict[str, Any], card: Card = CARD, **wishes: Any) -> Drawing:
@@ -39,11 +39,11 @@ def blended(*sources: dict[str, Any], card: Card = CARD, **wishes: Any) -> Drawi
 
 def test_what_is_left_out_comes_from_the_models_card() -> None:
     card = CARD.model_copy(update={"negative_prompt": "blurry"})
-    plain = drawings.from_words(DrawRequest(prompt="a boat"), None, card, 2.5)
+    plain = drawings.from_words(DrawRequest(prompt="a boat"), card, 2.5)
     assert (plain.steps, plain.guidance, plain.width, plain.height) == (4, 4.0, 64, 64)
     assert plain.negative_prompt == "blurry"
     request = DrawRequest(prompt="a boat", negative_prompt="", guidance=0)
-    chosen = drawings.from_words(request, None, card, 2.5)
+    chosen = drawings.from_words(request, card, 2.5)
     assert (chosen.negative_prompt, chosen.guidance) == ("", 0)
 
 
@@ -173,7 +173,7 @@ ANIMAGINE = CARD.model_copy(
 
 def with_tags(prompt: str, **wishes: Any) -> str:
     request = DrawRequest(prompt=prompt, **wishes)
-    return drawings.from_words(request, None, ANIMAGINE, 2.5).prompt
+    return drawings.from_words(request, ANIMAGINE, 2.5).prompt
 
 
 def test_quality_tags_are_added_where_they_are_missing() -> None:
@@ -187,13 +187,13 @@ def test_quality_tags_are_added_where_they_are_missing() -> None:
 def test_the_models_sampler_is_named_unless_the_request_names_one() -> None:
     for wished, used in ((None, "euler_ancestral"), ("ddim", "ddim")):
         request = DrawRequest(prompt="a boat", scheduler=wished)
-        assert drawings.from_words(request, None, ANIMAGINE, 2.5).scheduler == used
+        assert drawings.from_words(request, ANIMAGINE, 2.5).scheduler == used
 
 
 def test_loras_come_once_each_and_always_in_one_order() -> None:
     asked = [{"name": "oil"}, {"name": "ink", "weight": 0.5}, {"name": "oil", "weight": -0.5}]
     request = DrawRequest.model_validate({"prompt": "a boat", "loras": asked})
-    made = drawings.from_words(request, None, ANIMAGINE, 2.5)
+    made = drawings.from_words(request, ANIMAGINE, 2.5)
     assert [(lora.name, lora.weight) for lora in made.loras] == [("ink", 0.5), ("oil", 0.5)]
 
 
@@ -202,7 +202,6 @@ def test_a_lora_that_the_model_does_not_have_is_refused(name: str) -> None:
     with pytest.raises((Unprocessable, ValidationError)):
         drawings.from_words(
             DrawRequest.model_validate({"prompt": "a boat", "loras": [{"name": name}]}),
-            None,
             ANIMAGINE,
             2.5,
         )
@@ -224,7 +223,7 @@ def test_prompts_of_about_one_length_share_a_batch() -> None:
 
 def test_a_drawing_starts_from_a_picture_at_a_usual_distance() -> None:
     request = DrawRequest(prompt="a boat", init_image={"picture": "/v1/images/0/pictures/0"})
-    made = drawings.from_words(request, "place", CARD, 2.5)
+    made = drawings.from_words(request, CARD, 2.5, "place")
     assert (made.strength, made.first_step, made.is_blend) == (0.75, 1, False)
     assert [part.picture for part in made.ingredients] == ["place"]
 

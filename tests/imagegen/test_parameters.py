@@ -109,7 +109,7 @@ def test_a_pictures_own_request_makes_the_same_file(
 ):
     def made(body: dict[str, Any]) -> bytes:
         request = DrawRequest.model_validate(body)
-        return png(painter, drawings.from_words(request, None, painter.card, 2.5))
+        return png(painter, drawings.from_words(request, painter.card, 2.5))
 
     first = made({"prompt": "a (red:1.3) circle", **wishes})
     repeated = request_in(first)

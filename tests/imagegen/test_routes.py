@@ -16,7 +16,7 @@ from kit.errors import NotReady
 from services.imagegen import app
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.schemas import BlendRequest, Job, SourceRequest
+from services.imagegen.schemas import Blending, BlendRequest, Job, SourceRequest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
@@ -322,6 +322,62 @@ async def test_pictures_and_words_blend(settings: Settings) -> None:
     assert [given[part.picture].size for part in drawing.ingredients if part.picture] == [
         *((64, 64), (32, 32))
     ]
+
+
+async def test_a_drawing_starts_from_a_picture(settings: Settings) -> None:
+    painter = PlainPainter()
+    async with studio(settings, painter) as client:
+        first = await client.post("/v1/images", json=CIRCLE)
+        own = (await finished(client, first.headers["Location"]))["pictures"][0]["url"]
+        for start, size in (
+            ({"picture": own}, (64, 64)),
+            ({"data": png()}, (32, 32)),
+            ({"url": f"data:image/png;base64,{png()}"}, (32, 32)),
+        ):
+            wish = CIRCLE | {"init_image": start, "strength": 0.5}
+            answer = await client.post("/v1/images", json=wish)
+            assert answer.status_code == 202, answer.text
+            job = await finished(client, answer.headers["Location"])
+            assert (job["status"], job["progress"]["steps"]) == ("done", 2)
+            drawing, given = painter.model.prepared[-1]
+            assert [picture.size for picture in given.values()] == [size]
+            assert drawing.strength == 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"init_image": {"data": "not base64!"}}, "base64"),
+        ({"init_image": {"data": base64.b64encode(b"no picture").decode()}}, "PNG"),
+        ({"init_image": {"url": "http://127.0.0.1/secret.png"}}, "other hosts"),
+        ({"init_image": {"picture": "../../etc/passwd"}}, "painted here"),
+        ({"init_image": {}}, "exactly one"),
+        ({"init_image": {"data": "a", "url": "b"}}, "exactly one"),
+        ({"init_image": {"text": "a boat"}}, "text"),
+        ({"init_image": {"data": png()}, "strength": 0}, "strength"),
+        ({"init_image": {"data": png()}, "strength": 1.1}, "strength"),
+        ({"strength": 0.5}, "init_image"),
+        ({"loras": [{"name": "unknown"}]}, "no LoRA called unknown"),
+        ({"loras": [{"name": "../secret"}]}, "name"),
+        ({"loras": [{"name": "a", "weight": 3}]}, "weight"),
+        ({"loras": [{"name": "a"}] * 5}, "loras"),
+    ],
+)
+async def test_a_start_or_a_lora_that_is_none_is_a_clear_422(
+    client: httpx2.AsyncClient, wrong: dict[str, Any], where: str
+) -> None:
+    answer = await client.post("/v1/images", json=CIRCLE | wrong)
+    assert answer.status_code == 422, answer.text
+    assert where in answer.json()["detail"]
+
+
+async def test_a_model_that_does_not_start_from_pictures_says_so(
+    client: httpx2.AsyncClient, jobs: Jobs
+) -> None:
+    await jobs.report("test", CARD.model_copy(update={"blending": Blending.EMBEDDINGS}), 0.0)
+    answer = await client.post("/v1/images", json=CIRCLE | {"init_image": {"data": png()}})
+    assert answer.status_code == 422
+    assert "init_image" in answer.json()["detail"]
 
 
 async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(

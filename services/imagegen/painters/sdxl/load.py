@@ -94,4 +94,5 @@ def _card(files: Files, pipeline: Pipeline, planned: device.Plan) -> Card:
     try:
         return Card.model_validate(described)
     except ValidationError as error:
-        raise ModelUnavailable(f"{file} says what no model can be: {error}") from error
+        wrong = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        raise ModelUnavailable(f"{file} cannot be used: {wrong}.") from error
