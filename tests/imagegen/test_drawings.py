@@ -221,6 +221,14 @@ def test_prompts_of_about_one_length_share_a_batch() -> None:
     assert CARD.batch_key(drawing(negative_prompt=" red" * 90)) == long
 
 
+@pytest.mark.parametrize("blending", [Blending.EMBEDDINGS, Blending.WORDS])
+def test_a_model_that_does_not_start_from_pictures_says_so(blending: Blending) -> None:
+    card = CARD.model_copy(update={"blending": blending})
+    request = DrawRequest(prompt="a boat", init_image={"picture": "/v1/images/0/pictures/0"})
+    with pytest.raises(Unprocessable, match="`init_image` is for models that start"):
+        drawings.from_words(request, card, 2.5, "place")
+
+
 def test_a_drawing_starts_from_a_picture_at_a_usual_distance() -> None:
     request = DrawRequest(prompt="a boat", init_image={"picture": "/v1/images/0/pictures/0"})
     made = drawings.from_words(request, CARD, 2.5, "place")

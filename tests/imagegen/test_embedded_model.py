@@ -50,6 +50,14 @@ def test_company_does_not_change_its_pictures_either(painter: Painter) -> None:
     assert bytes_of(ends.finished[3]) == bytes_of(paint_all(painter, [ours])[0])
 
 
+def test_the_last_of_200_words_changes_its_picture(painter: Painter) -> None:
+    words = "a red circle above a blue square, " * 25
+    one, other = (
+        paint_all(painter, [drawing(f"{words} {last}", steps=3)])[0] for last in ("boat", "house")
+    )
+    assert bytes_of(one) != bytes_of(other)
+
+
 def test_a_preview_is_nearer_to_the_picture_than_its_mean_colour(
     painter: Easel[SdxlRow],
 ) -> None:

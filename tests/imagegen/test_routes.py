@@ -16,7 +16,7 @@ from kit.errors import NotReady
 from services.imagegen import app
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.schemas import Blending, BlendRequest, Job, SourceRequest
+from services.imagegen.schemas import BlendRequest, Job, SourceRequest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
@@ -369,15 +369,6 @@ async def test_a_start_or_a_lora_that_is_none_is_a_clear_422(
     answer = await client.post("/v1/images", json=CIRCLE | wrong)
     assert answer.status_code == 422, answer.text
     assert where in answer.json()["detail"]
-
-
-async def test_a_model_that_does_not_start_from_pictures_says_so(
-    client: httpx2.AsyncClient, jobs: Jobs
-) -> None:
-    await jobs.report("test", CARD.model_copy(update={"blending": Blending.EMBEDDINGS}), 0.0)
-    answer = await client.post("/v1/images", json=CIRCLE | {"init_image": {"data": png()}})
-    assert answer.status_code == 422
-    assert "init_image" in answer.json()["detail"]
 
 
 async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(
