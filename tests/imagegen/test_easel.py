@@ -46,7 +46,7 @@ def alone(painter: Painter, wish: Drawing) -> list[bytes]:
 
 drawings = st.builds(
     drawing,
-    st.sampled_from(["a red circle", "a blue square", "boat"]),
+    st.sampled_from(["a red circle", "a blue square", "boat", "a red boat " * 9]),
     negative_prompt=st.sampled_from(["", "blue"]),
     seed=st.integers(0, 2**32 - 1),
     steps=st.integers(1, 6),

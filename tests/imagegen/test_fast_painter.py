@@ -1,20 +1,23 @@
 """The speed-ups that a CPU can have too change no picture by more than rounding, and none by company."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionXLPipeline
 
 from kit.models import LocalModel
 from services.imagegen.painters import paint_all, sdxl
 from services.imagegen.painters.device import Wanted
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
-from services.imagegen.schemas import Drawing
-from tests.imagegen import small_sdxl
+from services.imagegen.schemas import Drawing, Lora
+from tests.imagegen import small_lora, small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing
 
 RED = drawing("a red circle", steps=3)
@@ -26,8 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_sdxl.save(tmp_path_factory.mktemp("sdxl"))
 
 
-def load(folder: Path, wanted: Wanted) -> Easel[SdxlRow]:
-    files = sdxl.Files(LocalModel("small", "1", folder))
+def load(
+    folder: Path, wanted: Wanted, loras: Mapping[str, Path] = MappingProxyType({})
+) -> Easel[SdxlRow]:
+    files = sdxl.Files(LocalModel("small", "1", folder), loras=loras)
     return sdxl.load(files, wanted=replace(wanted, device="cpu"), threads=1, batch_pictures=4)
 
 
@@ -66,6 +71,19 @@ def test_a_pass_is_compiled_once_for_each_length_of_prompt(folder: Path) -> None
     graphs = [_graphs(fast, RED), _graphs(fast, COMPANY[1]), _graphs(fast, *COMPANY)]
     assert 0 < graphs[0] == graphs[1] < graphs[2]
     assert graphs[2] == _graphs(fast, RED, *COMPANY)
+
+
+@pytest.mark.usefixtures("without_inductor")
+def test_a_lora_comes_and_goes_without_compiling_again(folder: Path, tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    pipeline = StableDiffusionXLPipeline.from_pretrained(folder)
+    loras = {"ink": small_lora.save(pipeline, tmp_path / "ink.safetensors")}
+    fast = load(folder, Wanted(compile=True), loras)
+    inked = RED.model_copy(update={"loras": (Lora(name="ink"),)})
+    plain, graphs = pixels(fast, RED), _graphs(fast, RED)
+    assert not np.array_equal(pixels(fast, inked), plain)
+    assert np.array_equal(pixels(fast, RED), plain)
+    assert _graphs(fast, RED) == graphs
 
 
 def _graphs(painter: Easel[SdxlRow], *wishes: Drawing) -> int:

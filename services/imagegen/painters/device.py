@@ -84,6 +84,9 @@ def prepare(pipeline: Any, planned: Plan) -> None:
     torch.backends.cudnn.deterministic = True
     if pipeline.vae.config.force_upcast:  # such a VAE overflows in float16
         pipeline.vae.to(torch.float32)
+    pipeline.unet.requires_grad_(
+        False
+    )  # as peft leaves it: else compiled code is not valid any more
     if planned.channels_last:
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
