@@ -26,9 +26,10 @@ from services.imagegen.queue.records import Totals
 from services.imagegen.settings import Settings
 from tests.chaos.customers import Customers, Order
 from tests.chaos.system import FROZEN_SECONDS, LEASE_SECONDS, Process, System
+from tests.chaos.worker import POISON, SLEEPY
 
 ORDERS = (4, 8)  # per round, at least and at most
-POISON_EVERY = 10  # rounds
+STRANGE_EVERY = 10  # rounds, in which two orders kill and freeze their workers
 OPEN_ORDERS = 16  # a round waits until no more are open than these
 STUCK_SECONDS = 180.0  # after the last round
 
@@ -40,18 +41,16 @@ async def chaos(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
     system = System(folder)
     async with httpx2.AsyncClient(base_url=system.url, timeout=20.0) as client:
         customers = Customers(client, seed)
-        replacing = asyncio.create_task(system.replace_dead_workers())
+        tending = asyncio.create_task(system.tend_workers())
         try:
             await system.wait_until_ready()
             open_orders: set[asyncio.Task[None]] = set()
             deck: list[str] = []
             for number in range(rounds):
                 deck = deck or random.sample(sorted(FAULTS), len(FAULTS))
-                poison = number % POISON_EVERY == 0
-                open_orders |= {
-                    asyncio.create_task(customers.order(poison=poison and first == 0))
-                    for first in range(random.randint(*ORDERS))
-                }
+                kinds = ["picture"] * random.randint(*ORDERS)
+                kinds += [POISON, SLEEPY] if number % STRANGE_EVERY == 0 else []
+                open_orders |= {asyncio.create_task(customers.order(kind)) for kind in kinds}
                 await asyncio.sleep(random.random())
                 fault = deck.pop()
                 kills[fault] += 1
@@ -66,7 +65,7 @@ async def chaos(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
             await asyncio.sleep(2 * LEASE_SECONDS)  # for what the last thawed worker may still do
             ends, totals = await _balance(system, customers)
         finally:
-            replacing.cancel()
+            tending.cancel()
             await system.stop()
     return {
         "acknowledged": sum(1 for order in customers.orders if order.id),
