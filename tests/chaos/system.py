@@ -44,15 +44,6 @@ class Process:
         """Tell whether it lives, frozen or not."""
         return self._process.poll() is None
 
-    @property
-    def is_frozen(self) -> bool:
-        """Tell whether it is stopped by a signal."""
-        try:
-            stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[0] == "T"
-
     def send(self, sign: signal.Signals) -> None:
         """Send a signal, unless it is gone."""
         if self.is_running:
@@ -72,6 +63,7 @@ class System:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
+        self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.redis_url = f"unix://{folder / 'redis.sock'}"
         environment = {
@@ -112,19 +104,12 @@ class System:
                 await asyncio.sleep(0.1)
         raise TimeoutError(f"{self.url} did not become ready.")
 
-    async def tend_workers(self) -> None:
-        """Start anew what died and thaw what fell asleep long ago, until cancelled."""
-        frozen_since: dict[Process, float] = {}
+    async def replace_dead_workers(self) -> None:
+        """Start anew what died, as an orchestrator does, until cancelled."""
         while True:
             for worker in self.workers:
                 if not worker.is_running:
                     worker.start()
-                if not worker.is_frozen:
-                    frozen_since.pop(worker, None)
-                elif time.monotonic() - frozen_since.setdefault(worker, time.monotonic()) > (
-                    FROZEN_SECONDS
-                ):
-                    worker.send(signal.SIGCONT)
             await asyncio.sleep(0.1)
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""A real worker process with a fast fake painter that some prompts kill or freeze."""
+"""A real worker process with a fast fake painter that some prompts kill, and that may fall asleep."""
 
 import os
 import signal
@@ -9,24 +9,21 @@ from fastapi import FastAPI
 
 import kit.serve
 from services.imagegen import worker
+from services.imagegen.storage import Storage
 from tests.imagegen.fakes import PlainPainter
 
 STEP_SECONDS = 0.04
 POISON = "poison"  # kills each process that paints it
-SLEEPY = "sleepy"  # freezes the first one when it has the picture and not yet delivered it
+NAP = "nap"  # a file in CHAOS_DIR: who takes it freezes, with a picture stored and no job finished
 
 
 class MortalPainter(PlainPainter):
-    """Dies in the middle of a poisonous picture, and falls asleep over a sleepy one."""
+    """Dies in the middle of a poisonous picture."""
 
     def paint(self, drawings, sources, on_step) -> Any:
-        prompts = [drawing.prompt for drawing in drawings]
-        if any(prompt.startswith(POISON) for prompt in prompts):
+        if any(drawing.prompt.startswith(POISON) for drawing in drawings):
             self.before_step = _die_at_the_second
-        painted = super().paint(drawings, sources, on_step)
-        if any(prompt.startswith(SLEEPY) and _is_first(prompt) for prompt in prompts):
-            os.kill(os.getpid(), signal.SIGSTOP)
-        return painted
+        return super().paint(drawings, sources, on_step)
 
 
 def _die_at_the_second(step: int) -> None:
@@ -34,17 +31,21 @@ def _die_at_the_second(step: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _is_first(prompt: str) -> bool:
-    """Tell, for one process of all, that it is the first with this prompt."""
-    try:
-        (Path(os.environ["CHAOS_DIR"]) / f"{prompt}.seen").open("x").close()
-    except FileExistsError:
-        return False
-    return True
+class SleepyStorage(Storage):
+    """Freezes its process after a picture, when told so."""
+
+    async def put(self, path: str, content: bytes) -> None:
+        await super().put(path, content)
+        try:
+            (Path(os.environ["CHAOS_DIR"]) / NAP).unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def create_app() -> FastAPI:
     """Build the worker."""
+    worker.Storage = SleepyStorage  # type: ignore[attr-defined]
     return worker.create_app(painter=MortalPainter(STEP_SECONDS))
 
 
