@@ -212,7 +212,8 @@ class Progress(Frozen):
 class Job(Frozen):
     """A drawing on its way.
 
-    `generation` counts the workers that have taken it; jobs of one `batch` can be painted at once.
+    `generation` counts the workers that have taken it, `losses` those that it took down. Jobs of
+    one `batch` can be painted at once.
     """
 
     id: str
@@ -222,6 +223,7 @@ class Job(Frozen):
     warnings: tuple[str, ...] = ()
     batch: str = ""
     generation: int = 0
+    losses: int = 0
     queued_seconds: float = 0.0
     step: int = 0
     steps: int = 0

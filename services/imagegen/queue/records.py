@@ -48,6 +48,7 @@ def job_of(fields: Mapping[str, str]) -> Job:
         status=Status(fields["status"]),
         batch=fields["batch"],
         generation=int(fields["generation"]),
+        losses=int(fields.get("losses", 0)),
         queued_seconds=max(0, int(fields.get("claimed", 0)) - int(fields["created"])) / 1000,
         step=int(fields.get("step", 0)),
         steps=int(fields.get("steps", 0)),
