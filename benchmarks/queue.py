@@ -207,7 +207,7 @@ async def over_http(folder: Path) -> dict[str, Any]:
 async def measure(folder: Path) -> dict[str, Any]:
     """Measure all."""
     with redis_server.on_socket(folder) as url:
-        async with connect(url) as client:
+        async with connect(url, max_connections=2 * ARRIVALS) as client:
             settings = Settings(
                 redis_url=url,
                 fsync_wait_ms=0,

@@ -111,9 +111,10 @@ async def events(
     request: Request,
     last_event_id: LastEventId = None,
 ) -> AsyncIterable[ServerSentEvent]:
-    """Stream `waiting`, `painting`, `progress`, and at last `done`, `failed` or `cancelled`.
+    """Stream `waiting`, `painting`, `progress`, `preview`, and at last how the job ended.
 
-    Everything since the job's beginning is replayed, or everything after `Last-Event-ID`.
+    Everything since the job's beginning is replayed, or everything after `Last-Event-ID`; of the
+    previews only the newest. The end is `done`, `failed` or `cancelled` and carries the whole job.
     """
     after = last_event_id or "0-0"
     # The answer has begun, so an error can only end it; the client comes back with its last id.

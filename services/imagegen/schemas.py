@@ -290,7 +290,8 @@ class Progress(Frozen):
 class Job(Frozen):
     """A drawing on its way.
 
-    `generation` counts the workers that have taken it, `losses` those it took down; jobs of one `batch` can be painted at once.
+    `generation` counts the workers that have taken it, `losses` those that it took down. Jobs of
+    one `batch` can be painted at once.
     """
 
     id: str

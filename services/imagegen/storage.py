@@ -4,11 +4,15 @@ A job's files lie under `tenant=TENANT/ID/`: sources under `sources/`, what a wo
 its `GENERATION/`. Nothing here is visible until the queue's finish names it.
 """
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError
@@ -24,20 +28,24 @@ AWAY = "The picture storage cannot be reached. Try again soon."
 class Storage:
     """A place for pictures. Raises NotReady when it is away, NotFound for what is not there."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
         self._store = store
+        self._folder = folder  # that the store keeps its files in, if it does
 
     @classmethod
     def at(cls, location: str) -> "Storage":
         """Open a folder or an `s3://`, `gs://`, `az://` or `file://` URL; blocking."""
         url = location if "://" in location else Path(location).resolve().as_uri()
         if url.startswith("file:"):
-            return cls(from_url(url, mkdir=True, automatic_cleanup=True))
+            folder = Path(url2pathname(urlparse(url).path))
+            return cls(from_url(url, mkdir=True, automatic_cleanup=True), folder)
         return cls(from_url(url))
 
     async def put(self, path: str, content: bytes) -> None:
-        """Write a picture."""
+        """Write a picture; when this returns, a power cut does not take it any more."""
         await _reached(partial(obstore.put_async, self._store, path, content))
+        if self._folder:
+            await _reached(partial(asyncio.to_thread, _to_disk, self._folder / path))
 
     async def get(self, path: str) -> bytes:
         """Return a picture's bytes."""
@@ -56,6 +64,16 @@ class Storage:
         """Raise NotReady when the storage cannot be listed."""
         listing = obstore.list(self._store, prefix="tenant=none/", chunk_size=1)
         await _reached(listing.collect_async)
+
+
+def _to_disk(file: Path) -> None:
+    """Flush a file and its name, which the folder holds."""
+    for path in (file, file.parent):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def painted_path(job: Job, number: int) -> str:

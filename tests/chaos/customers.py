@@ -13,8 +13,6 @@ from typing import Any
 import httpx2
 from PIL import Image
 
-from tests.chaos.worker import POISON
-
 FINAL = ("done", "failed", "cancelled")
 RETRY_SECONDS = 0.1
 GIVEN_UP = "Given up after 3 attempts: "
@@ -47,11 +45,11 @@ class Customers:
         self.heard: Counter[str] = Counter()
         self.violations: list[str] = []
 
-    async def order(self, *, poison: bool = False) -> None:
-        """Order a picture and stay until its end."""
+    async def order(self, kind: str = "picture") -> None:
+        """Order a picture of a kind and stay until its end."""
         number = len(self.orders)
         wish = {
-            "prompt": POISON if poison else f"picture {number}",
+            "prompt": f"{kind} {number}",
             "seed": number,
             "steps": self._random.choice((4, 8, 16)),
             "count": self._random.choice((1, 1, 2)),

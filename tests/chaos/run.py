@@ -1,7 +1,7 @@
 """Kill everything again and again while customers order pictures: `make chaos`.
 
-Each round places some orders and breaks one thing: a worker is killed, frozen for longer than its
-lease or told to stop, Redis is killed or frozen, the API is killed. At the end every acknowledged
+Each round places some orders and breaks one thing: a worker is killed, told to stop, or frozen for
+longer than its lease, while painting or delivering; Redis is killed or frozen; the API is killed. At the end every acknowledged
 job must have ended, once, with the pictures that were ordered. Exits with 1 when one has not.
 """
 
@@ -26,10 +26,12 @@ from services.imagegen.queue.records import Totals
 from services.imagegen.settings import Settings
 from tests.chaos.customers import Customers, Order
 from tests.chaos.system import FROZEN_SECONDS, LEASE_SECONDS, Process, System
+from tests.chaos.worker import NAP, POISON
 
 ORDERS = (4, 8)  # per round, at least and at most
-POISON_EVERY = 10  # rounds
+POISON_EVERY = 10  # rounds, in which an order kills each worker that paints it
 OPEN_ORDERS = 16  # a round waits until no more are open than these
+NAP_SECONDS = 60.0  # in which one of the open orders is painted
 STUCK_SECONDS = 180.0  # after the last round
 
 
@@ -47,11 +49,9 @@ async def chaos(folder: Path, rounds: int, seed: int) -> dict[str, Any]:
             deck: list[str] = []
             for number in range(rounds):
                 deck = deck or random.sample(sorted(FAULTS), len(FAULTS))
-                poison = number % POISON_EVERY == 0
-                open_orders |= {
-                    asyncio.create_task(customers.order(poison=poison and first == 0))
-                    for first in range(random.randint(*ORDERS))
-                }
+                kinds = ["picture"] * random.randint(*ORDERS)
+                kinds += [POISON] if number % POISON_EVERY == 0 else []
+                open_orders |= {asyncio.create_task(customers.order(kind)) for kind in kinds}
                 await asyncio.sleep(random.random())
                 fault = deck.pop()
                 kills[fault] += 1
@@ -120,6 +120,19 @@ async def _freeze_worker(system: System, random: Random) -> None:
     await _freeze(random.choice(system.workers))
 
 
+async def _freeze_who_delivers(system: System, _: Random) -> None:
+    """Freeze a worker between storing a picture and finishing its job; it finishes when it wakes."""
+    nap = system.folder / NAP
+    nap.touch()
+    give_up = time.monotonic() + NAP_SECONDS
+    while nap.exists() and time.monotonic() < give_up:  # noqa: ASYNC110 - a file says it
+        await asyncio.sleep(0.05)
+    nap.unlink(missing_ok=True)
+    await asyncio.sleep(FROZEN_SECONDS)
+    for worker in system.workers:
+        worker.send(signal.SIGCONT)
+
+
 async def _kill_redis(system: System, _: Random) -> None:
     await system.redis.end(signal.SIGKILL)
     system.redis.start()
@@ -137,6 +150,7 @@ async def _kill_api(system: System, _: Random) -> None:
 FAULTS: dict[str, Callable[[System, Random], Awaitable[None]]] = {
     "worker_killed": _kill_worker,
     "worker_frozen": _freeze_worker,
+    "worker_frozen_delivering": _freeze_who_delivers,
     "worker_told_to_stop": _stop_worker,
     "redis_killed": _kill_redis,
     "redis_frozen": _freeze_redis,

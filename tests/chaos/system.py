@@ -63,6 +63,7 @@ class System:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
+        self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.redis_url = f"unix://{folder / 'redis.sock'}"
         environment = {
@@ -71,6 +72,7 @@ class System:
             "IMAGEGEN_LEASE_SECONDS": str(LEASE_SECONDS),
             "IMAGEGEN_PORT": str(port),
             "IMAGEGEN_WORKER_PORT": "0",
+            "CHAOS_DIR": str(folder),
         }
         self.redis = Process(
             redis.command(folder, socket=folder / "redis.sock"), folder / "redis.log"

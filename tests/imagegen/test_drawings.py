@@ -259,3 +259,48 @@ def test_base64_comes_plain_or_as_a_data_url() -> None:
     plain = base64.b64encode(b"abc").decode()
     assert pictures.from_base64(plain) == b"abc"
     assert pictures.from_base64(f"data:image/png;base64,{plain}") == b"abc"
+
+
+FEW_WORDS = CARD.model_copy(
+    update={
+        "vocabulary": ("red", "circle", "above", "rojo", "círculo", "красный", "круг"),
+        "note": "It paints shapes.",
+    }
+)
+
+
+def warned(prompt: str) -> tuple[str, ...]:
+    return drawings.warnings(drawing(prompt), FEW_WORDS)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a red circle",
+        "Red CIRCLE, above 3 red circle!",
+        "un círculo rojo",
+        "красный круг и 2 слова",  # half of the words that count
+        "red-circle",
+    ],
+)
+def test_a_prompt_whose_words_the_model_knows_warns_of_nothing(prompt: str) -> None:
+    assert warned(prompt) == ()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "known"),
+    [
+        ("a knight in armour", "none"),
+        ("рыцарь в доспехах", "none"),
+        ("7 × 8", "none"),
+        ("a red dragon over mountains", "1 of 4"),
+    ],
+)
+def test_a_prompt_of_unknown_words_warns(prompt: str, known: str) -> None:
+    text = f"This model knows {known} of the words in this prompt. It paints shapes."
+    assert warned(prompt) == (text,)
+
+
+def test_pictures_alone_and_models_without_such_a_list_warn_of_nothing() -> None:
+    assert warned("") == ()
+    assert drawings.warnings(drawing("a knight"), CARD) == ()

@@ -55,6 +55,20 @@ async def test_repeating_a_submission_whose_answer_was_lost_adds_nothing(jobs: J
     assert (await jobs.totals()).jobs["waiting"] == 1
 
 
+async def test_a_key_is_free_again_when_its_job_is_gone(
+    settings: Settings, jobs: Jobs, redis: Redis
+) -> None:
+    brief = impatient(settings, jobs, result_ttl_seconds=1)
+    first = await submit(brief, idempotency=("key", "digest"))
+    await brief.finish(await claim_one(brief), [PICTURE])
+
+    async def is_gone() -> bool:
+        return not await redis.exists(f"{{imagegen}}:job:{first}")
+
+    await until(is_gone)
+    assert await submit(brief, idempotency=("key", "other request")) != first
+
+
 async def test_only_the_owner_finds_a_job(jobs: Jobs) -> None:
     job_id = await submit(jobs)
     for call in (jobs.look, jobs.cancel):
@@ -177,6 +191,8 @@ async def test_the_newest_preview_is_kept_until_the_job_ends(jobs: Jobs) -> None
         await jobs.renew([report(job, step, f"data:image/png;base64,{step}")])
     await jobs.renew([report(job, 4)])
     assert await previews() == [{"step": 3, "image": "data:image/png;base64,3"}]
+    await jobs.renew([report(job, 4, "data:image/png;base64," + "A" * 200_000)])
+    assert [preview["step"] for preview in await previews()] == [3]  # that one was too large
     await jobs.finish(job, [PICTURE])
     assert await previews() == []
 

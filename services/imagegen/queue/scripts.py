@@ -57,7 +57,8 @@ class Scripts:
             self._server_confirms = True  # who comes back may be a newer one
             raise
         if isinstance(confirmed, ResponseError):
-            log.info("redis_does_not_confirm_writes", reason=str(confirmed))
+            if self._server_confirms:  # several may hear it at once
+                log.info("redis_does_not_confirm_writes", reason=str(confirmed))
             self._server_confirms = False
             return answer, True
         return answer, confirmed[0] > 0

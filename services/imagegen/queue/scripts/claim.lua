@@ -14,8 +14,8 @@ local function read(id)
   local tenant, batch, cost, pictures, deadline, losses, created, drawing =
     fields(id, 'tenant', 'batch', 'cost', 'count', 'deadline', 'losses', 'created', 'drawing')
   return {id = id, tenant = tenant, batch = batch, cost = cost, pictures = tonumber(pictures),
-    deadline = tonumber(deadline), has_cost_workers = losses ~= '0', created = created,
-    drawing = drawing}
+    deadline = tonumber(deadline), losses = losses, has_cost_workers = losses ~= '0',
+    created = created, drawing = drawing}
 end
 
 local function first()
@@ -40,7 +40,8 @@ local function take(job)
   room = room - job.pictures
   taken_cost = taken_cost + job.cost
   taken[#taken + 1] = {'id', id, 'tenant', job.tenant, 'drawing', job.drawing, 'batch', job.batch,
-    'status', 'painting', 'generation', generation, 'created', job.created, 'claimed', now}
+    'status', 'painting', 'generation', generation, 'losses', job.losses, 'created', job.created,
+    'claimed', now}
   return true
 end
 

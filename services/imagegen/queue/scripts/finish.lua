@@ -2,8 +2,9 @@
 -- ARGV: id generation status field value. Returns 1, or 0 when it came too late.
 local id, generation, outcome, field, value = unpack(ARGV)
 if not is_held(id, generation) then
-  local present = fields(id, 'generation')
-  if present and present ~= generation then count('refused', 1) end
+  local status, present = fields(id, 'status', 'generation')
+  -- Neither a cancelled job nor an end told twice is a worker that was taken for lost.
+  if status == 'waiting' or present and present ~= generation then count('refused', 1) end
   return 0
 end
 unlease(id)
