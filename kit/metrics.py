@@ -1,5 +1,7 @@
 """Prometheus instruments that all services share, and `/metrics`."""
 
+from collections.abc import Callable
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -28,9 +30,13 @@ class Metrics:
         self.duration = self.histogram(
             "switchboard_http_request_duration_seconds", "Time to the end of the answer.", http
         )
-        self.queue_age = self.gauge(
+        self._queues: list[tuple[Callable[[], float], Callable[[], float]]] = []
+        self.gauge(
             "switchboard_queue_age_seconds", "Age of the oldest item that waits."
-        )
+        ).set_function(lambda: max((age() for age, _ in self._queues), default=0.0))
+        self.gauge(
+            "switchboard_backlog_seconds", "Estimated time until all that waits or runs is done."
+        ).set_function(lambda: max((backlog() for _, backlog in self._queues), default=0.0))
         self.batch_items = self.histogram(
             "switchboard_batch_items", "Items per batch.", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
@@ -50,6 +56,9 @@ class Metrics:
         self.shed = self.counter("switchboard_shed", "Requests refused to stay fast.", ("reason",))
         self.abandoned = self.counter(
             "switchboard_abandoned", "Requests whose client hung up before the answer."
+        )
+        self.dropped = self.counter(
+            "switchboard_dropped_items", "Items that left the queue uncomputed.", ("reason",)
         )
         self.wasted = self.counter(
             "switchboard_wasted_inference_seconds", "Model time spent on abandoned work."
@@ -75,6 +84,10 @@ class Metrics:
     ) -> Histogram:
         """Register a histogram; the default buckets are seconds."""
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+    def watch_queue(self, age: Callable[[], float], backlog: Callable[[], float]) -> None:
+        """Ask these whenever metrics are read, from another thread; the longest queue counts."""
+        self._queues.append((age, backlog))
 
     def answered(self, route: str, method: str, status: int | None, seconds: float) -> None:
         """Count and time a request under its route's template; no status: the client hung up."""
