@@ -217,8 +217,6 @@ class Waiting(Generic[I, O]):
         del self._by_length[low:high]
         for item in batch:
             self._no_longer(item)
-        if not self._by_length:
-            self._work = 0.0  # without the rounding errors
         return batch
 
     def _no_longer(self, item: Item[I, O]) -> None:
@@ -233,6 +231,8 @@ class Waiting(Generic[I, O]):
             self._large.pop(request.order, None)
             first = next(iter(self._requests.values()), None)
             self.oldest_since = first.since if first else None
+        if not self._requests:
+            self._work = 0.0  # without the rounding errors
 
     def _hurry(self, now: float) -> None:
         """Let large requests go by their true deadline once they have no time to lose."""
