@@ -12,7 +12,7 @@ from kit.calibration import calibrate
 from kit.cost import CostModel
 from kit.engine import STOPPED, Engine
 from kit.errors import DeadlineExceeded, NotReady, Overloaded
-from kit.health import CHECK_SECONDS
+from kit.health import CHECK_SECONDS, Health
 from kit.metrics import Metrics
 from kit.model_thread import ModelThread
 from kit.waiting import Request, Waiting
@@ -22,6 +22,7 @@ O = TypeVar("O")
 
 STUCK_SECONDS = 0.75 * CHECK_SECONDS  # so that a probe that meets a stuck model says so in time
 ROOM = 0.9  # a queue that was full takes work again at so much of its bound: advice has a meaning
+DEAD_SECONDS = 60.0  # a batch that is stuck for so long does not come back
 CAUTION = 1.05  # who comes back a moment too early is refused again
 STUCK_TIMES = 4.0  # a batch is stuck when it takes so many times as long as predicted, at least
 
@@ -59,11 +60,14 @@ class Batcher(Generic[I, O]):
         self._engine = Engine(thread(run), self._waiting, self.cost, metrics=metrics, clock=clock)
 
     @asynccontextmanager
-    async def running(self, sample: Sequence[I]) -> "AsyncGenerator[Batcher[I, O]]":
+    async def running(
+        self, sample: Sequence[I], *, health: Health | None = None, name: str = "model"
+    ) -> "AsyncGenerator[Batcher[I, O]]":
         """Calibrate on `sample`, then serve until the block ends; raises what the model raises.
 
-        A sample with a short and a long input teaches what length costs; the short one is also the
-        canary, which tells a failing model from an input that makes it fail.
+        A sample with a short and a long input teaches what length costs. The short one is also the
+        canary: it tells a failing model from an input that makes it fail, and `health` asks it
+        under `name`.
         """
         engine = self._engine
         shortest = min(sample, key=self._tokens)
@@ -72,6 +76,9 @@ class Batcher(Generic[I, O]):
             rows = await calibrate(engine.timed, sample, self._tokens, **self._limits)
             self.cost.calibrate(rows)
             self._metrics.watch_queue(self._age_seconds, lambda: self.backlog_ms / 1000)
+            if health is not None:
+                health.checks[name] = lambda: self.check(shortest)
+                health.lifelines[name] = self.lifeline
             yield self
         finally:
             await engine.stop()
@@ -92,6 +99,11 @@ class Batcher(Generic[I, O]):
         """Return for how long the model has kept its batch if that is far too long, else 0."""
         took = self._engine.took
         return took if took >= max(STUCK_SECONDS, STUCK_TIMES * self._engine.expected) else 0.0
+
+    def lifeline(self) -> str:
+        """Return why only a restart helps, if the model will not come back."""
+        stuck = self.stuck_seconds
+        return f"The model has not answered for {stuck:.0f} s." if stuck > DEAD_SECONDS else ""
 
     async def check(self, value: I) -> None:
         """Run one input before all that waits, also when the queue is full: for readiness probes.

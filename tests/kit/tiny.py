@@ -105,7 +105,7 @@ def create_app(
     @asynccontextmanager
     async def usual(app: FastAPI) -> AsyncGenerator[Resources]:
         batcher: Batcher[str, str] = Batcher(model, metrics=app.state.metrics)
-        async with batcher.running(["warm"]):
+        async with batcher.running(["warm"], health=app.state.health):
             yield {"batcher": batcher, "calls": Calls()}
 
     settings = ServiceSettings(**options)
