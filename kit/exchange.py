@@ -187,6 +187,7 @@ class _Exchange:
         message = await self._server_receive()
         if message["type"] != "http.request":
             self._hang_up()
+            await asyncio.sleep(0)  # ends the route here, before it answers nobody
             return message
         if self._size < 0:  # not stated: counted
             self._received += len(message.get("body", b""))
