@@ -2,29 +2,23 @@
 
 import asyncio
 import re
-import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
-from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import kit.errors
 import kit.health
-from kit.deadline import DeadlineMiddleware
-from kit.errors import BadRequest, ErrorShape, NotReady, TooLarge, Unauthorized, problem_response
+from kit.errors import BadRequest, ErrorShape, NotReady
+from kit.exchange import ExchangeMiddleware
 from kit.health import Health
-from kit.logs import RequestIdMiddleware
-from kit.metrics import Metrics, MetricsMiddleware
+from kit.metrics import Metrics
 from kit.models import ModelUnavailable
 from kit.settings import ServiceSettings
 
 VERSION = "0.1.0"
-OPEN_PATHS = ("/livez", "/readyz", "/metrics")  # probes and scrapers carry no token
 TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Resources = Mapping[str, Any]
@@ -65,16 +59,15 @@ def build_app(
     for router in (kit.health.router, *routers):
         app.include_router(router)
     kit.errors.install(app, error_shapes or {})
-    # Added last runs first: every answer carries its id and is counted, 401 and 504 too.
-    app.add_middleware(BodyLimitMiddleware, limit_bytes=settings.max_body_bytes)
+    token = settings.internal_token if not public else None
     app.add_middleware(
-        DeadlineMiddleware, metrics=metrics, default_seconds=settings.request_timeout_seconds
+        ExchangeMiddleware,
+        metrics=metrics,
+        health=health,
+        default_seconds=settings.request_timeout_seconds,
+        limit_bytes=settings.max_body_bytes,
+        token=token.get_secret_value() if token is not None else None,
     )
-    if settings.internal_token is not None and not public:
-        token = settings.internal_token.get_secret_value()
-        app.add_middleware(InternalTokenMiddleware, token=token)
-    app.add_middleware(MetricsMiddleware, metrics=metrics)
-    app.add_middleware(RequestIdMiddleware)
     return app
 
 
@@ -129,57 +122,6 @@ def from_lifespan(name: str) -> Any:
             raise NotReady(f"The service is not ready: {health.reason}.") from None
 
     return Depends(resource)
-
-
-class BodyLimitMiddleware:
-    """Refuse bodies over the limit with a problem, stated by Content-Length or found while reading."""
-
-    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
-        self.app = app
-        self.limit_bytes = limit_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request, counting what it uploads."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        detail = f"The body is larger than the limit of {self.limit_bytes} bytes."
-        stated = Headers(scope=scope).get("content-length", "0")
-        if stated.isdecimal() and int(stated) > self.limit_bytes:
-            await problem_response(scope, TooLarge(detail))(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.limit_bytes:
-                # FastAPI lets only its own exception type through while it reads a body.
-                raise HTTPException(TooLarge.status, detail)
-            return message
-
-        await self.app(scope, counted, send)
-
-
-class InternalTokenMiddleware:
-    """Refuse callers that do not know the token which the services share."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self.app = app
-        self.token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request if its token is right or its path needs none."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS and not self._knows(scope):
-            refused = Unauthorized("X-Internal-Token is missing or wrong.")
-            await problem_response(scope, refused)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def _knows(self, scope: Scope) -> bool:
-        given = Headers(scope=scope).get("x-internal-token", "").encode()
-        return secrets.compare_digest(given, self.token)
 
 
 async def tenant(request: Request) -> str:

@@ -1,21 +1,17 @@
-"""One time budget across all hops, and cancellation when the client hangs up."""
+"""One time budget across all hops."""
 
 import math
 import time
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Self
 
-import anyio
-import structlog
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from kit.errors import DeadlineExceeded, problem_response
-from kit.metrics import Metrics
+from kit.errors import DeadlineExceeded
 
 HEADER = "X-Request-Timeout-Ms"
-log = structlog.get_logger(__name__)
+BUDGETS = ((b"x-request-timeout-ms", 0.001), (b"x-stainless-read-timeout", 1.0))  # and their units
+LONGEST_SECONDS = 24 * 3600.0
 
 
 @dataclass
@@ -57,82 +53,25 @@ def outgoing_headers() -> dict[str, str]:
     return {HEADER: str(max(1, int(deadline.remaining_seconds * 1000)))}
 
 
-def _budget_seconds(headers: Headers, default_seconds: float) -> float:
+def enter(limit: Deadline) -> Token[Deadline | None]:
+    """Make `limit` the current deadline until `leave` is called with what this returns."""
+    return _current.set(limit)
+
+
+def leave(token: Token[Deadline | None]) -> None:
+    """Take the deadline back that `enter` made the current one."""
+    _current.reset(token)
+
+
+def budget_seconds(headers: Mapping[bytes, bytes], default_seconds: float) -> float:
     """Read the caller's budget; OpenAI's SDK states its own in `x-stainless-read-timeout`."""
-    stated = (
-        (headers.get(HEADER), 0.001),
-        (headers.get("x-stainless-read-timeout"), 1.0),
-    )
-    for text, unit_seconds in stated:
+    for name, unit_seconds in BUDGETS:
+        if name not in headers:
+            continue
         try:
-            seconds = float(text or "nan") * unit_seconds
+            seconds = float(headers[name]) * unit_seconds
         except ValueError:
             continue
         if math.isfinite(seconds) and seconds > 0:
-            return min(seconds, 24 * 3600.0)
+            return min(seconds, LONGEST_SECONDS)
     return default_seconds
-
-
-class DeadlineMiddleware:
-    """Give each request its budget; answer 504 when it runs out; stop when the client is gone.
-
-    The budget ends with the first byte of the answer, so a stream may run longer. Cancellation
-    reaches whatever the route awaits; counted in `switchboard_abandoned_total`.
-    """
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, default_seconds: float) -> None:
-        self.app = app
-        self.metrics = metrics
-        self.default_seconds = default_seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request inside its budget."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        seconds = _budget_seconds(Headers(scope=scope), self.default_seconds)
-        limit = Deadline.after(seconds)
-        token = _current.set(limit)
-        try:
-            await self._serve(scope, receive, send, seconds, limit)
-        finally:
-            _current.reset(token)
-
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, seconds: float, limit: Deadline
-    ) -> None:
-        # The queue holds one message: a large upload waits for the route to read it.
-        feed, inbox = anyio.create_memory_object_stream[Message](1)
-        failure: Exception | None = None
-        started = finished = False
-        budget = anyio.CancelScope(deadline=anyio.current_time() + seconds)
-
-        async def watched_send(message: Message) -> None:
-            nonlocal started, finished
-            started = True
-            # Set before sending: the server reports a finished exchange as a disconnect as well.
-            finished = message["type"] == "http.response.body" and not message.get("more_body")
-            budget.deadline = limit.at = math.inf  # what the stream still calls has no limit either
-            await send(message)
-
-        async def watch() -> None:
-            while (message := await receive())["type"] != "http.disconnect":
-                await feed.send(message)
-            if not finished:
-                self.metrics.abandoned.inc()
-                log.info("client_hung_up")
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group, feed, inbox:
-            group.start_soon(watch)
-            with budget:
-                try:
-                    await self.app(scope, inbox.receive, watched_send)
-                except Exception as error:  # noqa: BLE001 - re-raised outside, free of its group
-                    failure = error
-            group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if budget.cancelled_caught and not started:
-            late = DeadlineExceeded(f"No answer within the {seconds:.3f} s that the request gave.")
-            await problem_response(scope, late)(scope, receive, send)

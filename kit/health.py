@@ -1,4 +1,12 @@
-"""`/livez`, `/readyz`, `/info`: truthful answers for probes, with the reason in JSON."""
+"""`/livez`, `/readyz`, `/info`: truthful answers for probes, with the reason in JSON.
+
+`/readyz` asks whether work should come here, anew for each probe; a model that hangs fails it within
+2 s and makes it whole again by itself. `/livez` asks whether a restart is the cure. It never fails
+for load, for a failing input or for something that this process needs and another one provides: a
+restart would only lose what is being done. It fails when the start failed, and when the model has
+kept one batch for a minute and for four times as long as it should: a thread that is stuck in native
+code cannot be ended, and by then every caller has had its 504.
+"""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -14,6 +22,9 @@ CHECK_SECONDS = 2.0  # a check that takes longer counts as failed
 
 Check = Callable[[], Awaitable[None]]
 """Returns when the thing it checks works; raises with a reason for people when not."""
+
+Lifeline = Callable[[], str]
+"""Returns why only a restart helps, or nothing."""
 
 
 class State(StrEnum):
@@ -32,6 +43,7 @@ class Health:
         self.state = State.STARTING
         self.reason = "starting"
         self.checks: dict[str, Check] = {}
+        self.lifelines: dict[str, Lifeline] = {}
         self.info: dict[str, Any] = {}
         self.on_broken: Callable[[], None] = lambda: None
         self.has_started = False
@@ -60,6 +72,13 @@ class Health:
         """Say that this process cannot recover by itself."""
         self.state, self.reason = State.BROKEN, reason
         self.on_broken()
+
+    @property
+    def dead_because(self) -> str:
+        """Return why only a restart helps; empty while that is not so."""
+        if self.is_broken:
+            return self.reason
+        return next((why for lifeline in self.lifelines.values() if (why := lifeline())), "")
 
     async def failures(self) -> dict[str, str]:
         """Return what keeps the service from being ready, by name; empty when it is ready."""
@@ -95,8 +114,9 @@ def _health(request: Request) -> Health:
 async def live(request: Request) -> Response:
     """Answer 503 only when a restart is the cure."""
     health = _health(request)
-    body = {"state": health.state, "reason": health.reason}
-    return JSONResponse(body, 503 if health.is_broken else 200)
+    dead = health.dead_because
+    body = {"state": health.state, "reason": dead or health.reason}
+    return JSONResponse(body, 503 if dead else 200)
 
 
 @router.get("/readyz", summary="Should work be sent here?")

@@ -1,14 +1,13 @@
 """One line per event, as JSON or for a person's eye, with the request's id in each."""
 
 import logging
+import os
 import sys
-import uuid
-from collections.abc import MutableMapping
-from typing import Any, Literal
+from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar, Token
+from typing import Any, Literal, NamedTuple
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_ID_CHARS = 128  # a longer id from outside would bloat every line
 
@@ -17,6 +16,7 @@ def configure(service: str, level: str, style: Literal["json", "console"]) -> No
     """Send everything that logs, uvicorn included, through one formatter to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -58,39 +58,51 @@ def _named(service: str) -> structlog.typing.Processor:
     return add
 
 
-class RequestIdMiddleware:
-    """Take or make `X-Request-ID`, keep it for the logs and later hops, and return it."""
+class Ids(NamedTuple):
+    """What ties the lines of one request together, over all its hops."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request under its id."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        request_id = _clean(headers.get("x-request-id", "")) or uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        traceparent = _clean(headers.get("traceparent", ""))
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
-        bound = {"request_id": request_id} | ({"traceparent": traceparent} if traceparent else {})
-        with structlog.contextvars.bound_contextvars(**bound):
-            await self.app(scope, receive, send_with_id)
+    request_id: str
+    traceparent: str = ""
 
 
-def _clean(text: str) -> str:
+_ids: ContextVar[Ids | None] = ContextVar("ids", default=None)
+
+
+def ids_of(headers: Mapping[bytes, bytes]) -> Ids:
+    """Return the ids that the caller sent, or made ones."""
+    request_id = _clean(headers.get(b"x-request-id", b"")) or os.urandom(16).hex()
+    return Ids(request_id, _clean(headers.get(b"traceparent", b"")))
+
+
+def _clean(sent: bytes) -> str:
     """Keep an id from outside only if it is short and printable ASCII."""
+    text = sent.decode("latin-1")
     return text if len(text) <= MAX_ID_CHARS and text.isascii() and text.isprintable() else ""
 
 
+def enter(ids: Ids) -> Token[Ids | None]:
+    """Log and call under these ids until `leave` is called with what this returns."""
+    return _ids.set(ids)
+
+
+def leave(token: Token[Ids | None]) -> None:
+    """Take back the ids that `enter` set."""
+    _ids.reset(token)
+
+
 def current_ids() -> dict[str, str]:
-    """Return the request id and traceparent of the request being served, for the next hop."""
-    bound = structlog.contextvars.get_contextvars()
-    ids = {"X-Request-ID": bound.get("request_id"), "traceparent": bound.get("traceparent")}
-    return {name: value for name, value in ids.items() if value}
+    """Return the headers that carry the ids of the request being served to the next hop."""
+    ids = _ids.get()
+    if ids is None:
+        return {}
+    return {"X-Request-ID": ids.request_id} | (
+        {"traceparent": ids.traceparent} if ids.traceparent else {}
+    )
+
+
+def _with_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (ids := _ids.get()) is not None:
+        event.setdefault("request_id", ids.request_id)
+        if ids.traceparent:
+            event.setdefault("traceparent", ids.traceparent)
+    return event

@@ -1,6 +1,6 @@
-"""Prometheus instruments that all services share, the middleware, and `/metrics`."""
+"""Prometheus instruments that all services share, and `/metrics`."""
 
-import time
+from collections.abc import Callable
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,7 +12,6 @@ from prometheus_client import (
     generate_latest,
 )
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ABANDONED = "499"  # nginx's status of a client that hung up before the answer
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -25,14 +24,19 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # *_created doubles the size
         self.registry = CollectorRegistry()
         self.service = service
+        self._http: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
         http = ("service", "route", "method", "status")
         self.requests = self.counter("switchboard_http_requests", "Answered requests.", http)
         self.duration = self.histogram(
             "switchboard_http_request_duration_seconds", "Time to the end of the answer.", http
         )
-        self.queue_age = self.gauge(
+        self._queues: list[tuple[Callable[[], float], Callable[[], float]]] = []
+        self.gauge(
             "switchboard_queue_age_seconds", "Age of the oldest item that waits."
-        )
+        ).set_function(lambda: max((age() for age, _ in self._queues), default=0.0))
+        self.gauge(
+            "switchboard_backlog_seconds", "Estimated time until all that waits or runs is done."
+        ).set_function(lambda: max((backlog() for _, backlog in self._queues), default=0.0))
         self.batch_items = self.histogram(
             "switchboard_batch_items", "Items per batch.", buckets=(1, 2, 4, 8, 16, 32, 64)
         )
@@ -52,6 +56,9 @@ class Metrics:
         self.shed = self.counter("switchboard_shed", "Requests refused to stay fast.", ("reason",))
         self.abandoned = self.counter(
             "switchboard_abandoned", "Requests whose client hung up before the answer."
+        )
+        self.dropped = self.counter(
+            "switchboard_dropped_items", "Items that left the queue uncomputed.", ("reason",)
         )
         self.wasted = self.counter(
             "switchboard_wasted_inference_seconds", "Model time spent on abandoned work."
@@ -78,40 +85,20 @@ class Metrics:
         """Register a histogram; the default buckets are seconds."""
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
+    def watch_queue(self, age: Callable[[], float], backlog: Callable[[], float]) -> None:
+        """Ask these whenever metrics are read, from another thread; the longest queue counts."""
+        self._queues.append((age, backlog))
+
+    def answered(self, route: str, method: str, status: int | None, seconds: float) -> None:
+        """Count and time a request under its route's template; no status: the client hung up."""
+        key = (route, method, status)
+        if key not in self._http:
+            labels = (self.service, route, method, ABANDONED if status is None else str(status))
+            self._http[key] = self.requests.labels(*labels), self.duration.labels(*labels)
+        requests, duration = self._http[key]
+        requests.inc()
+        duration.observe(seconds)
+
     def response(self) -> Response:
         """Render the registry in Prometheus' text format."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class MetricsMiddleware:
-    """Count and time each request under its route's template, never under its raw path."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app = app
-        self.metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request and observe it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = ABANDONED
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self.app(scope, receive, note_status)
-        except Exception:
-            if status == ABANDONED:
-                status = "500"  # a bug: its answer is written further out
-            raise
-        finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            labels = (self.metrics.service, route, scope["method"], status)
-            self.metrics.requests.labels(*labels).inc()
-            self.metrics.duration.labels(*labels).observe(time.perf_counter() - started)

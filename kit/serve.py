@@ -1,13 +1,18 @@
 """Run a service: `python -m kit.serve services.classifier.app`.
 
 The same as `uvicorn --factory services.classifier.app:create_app` with address, log format and
-drain taken from the service's settings.
+drain taken from the service's settings. On SIGTERM, in this order: `/readyz` fails and every answer
+closes its connection; `drain_seconds` later the socket closes; connections that are open may still
+ask for a moment; what was asked is answered; the models close; the process ends with 0. On Ctrl-C the
+socket closes at once.
 """
 
 import asyncio
 import importlib
 import signal
+import socket
 import sys
+import time
 from types import FrameType
 
 import uvicorn
@@ -15,6 +20,13 @@ from fastapi import FastAPI
 
 from kit import logs
 from kit.settings import ServiceSettings
+
+KEEP_ALIVE_SECONDS = (
+    75  # longer than clients and balancers keep theirs: who closes first sees no reset
+)
+LINGER_SECONDS = 0.5  # for requests that are on their way when the socket closes
+LOOK_SECONDS = 0.02
+ANSWER_SECONDS = 60  # what takes longer is cut off
 
 
 class _Server(uvicorn.Server):
@@ -29,21 +41,39 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=60,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=ANSWER_SECONDS,
             )
         )
         self._health = app.state.health
         self._health.on_broken = self._stop
         self._drain_seconds = settings.drain_seconds
+        self._close_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == signal.SIGTERM and not self._health.is_draining and self._drain_seconds:
-            self._health.drain()
-            asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
-            return
+        is_first = not self._health.is_draining
         if not self._health.is_broken:
             self._health.drain()  # endless streams end when they see it
-        super().handle_exit(sig, frame)
+        if sig == signal.SIGTERM and is_first:
+            self._close_at = time.monotonic() + self._drain_seconds
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        if time.monotonic() >= self._close_at:
+            self._stop()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the socket without losing anyone who reached it, then end as uvicorn does."""
+        for _ in range(3):
+            await asyncio.sleep(0)  # whoever waits to be accepted is, in each turn of the loop
+        for server in self.servers:
+            server.close()
+        give_up = time.monotonic() + LINGER_SECONDS
+        while self.server_state.connections and time.monotonic() < give_up:  # noqa: ASYNC110 - uvicorn keeps a set
+            await asyncio.sleep(LOOK_SECONDS)
+        await super().shutdown(sockets)
 
     def _stop(self) -> None:
         self.should_exit = True

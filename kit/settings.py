@@ -44,8 +44,9 @@ class ServiceSettings(BaseSettings):
     """Time budget of a request that states none."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 2 * 1024 * 1024
     """Largest accepted request body."""
-    drain_seconds: Annotated[float, Field(ge=0)] = 0.0
-    """Time between failing readiness on SIGTERM and closing the socket."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 0.25
+    """Time between failing readiness on SIGTERM and closing the socket; behind a balancer, longer than it
+    takes to hear of it (Kubernetes: 5)."""
 
 
 def load(settings: type[S]) -> S:

@@ -12,6 +12,8 @@ from starlette.types import Receive, Scope, Send
 from kit import deadline
 from kit.app import Resources
 from kit.errors import ServiceError
+from kit.exchange import ExchangeMiddleware
+from kit.health import Health
 from kit.metrics import Metrics
 from tests.kit import tiny
 from tests.support import client_for, serve, until
@@ -157,7 +159,9 @@ async def test_a_budget_that_is_all_but_spent_is_not_handed_on_as_none_at_all():
         await send({"type": "http.response.start", "status": 204})
         await send({"type": "http.response.body"})
 
-    hop = deadline.DeadlineMiddleware(app, Metrics("test"), default_seconds=60)
+    hop = ExchangeMiddleware(
+        app, metrics=Metrics("test"), health=Health(), default_seconds=60, limit_bytes=100
+    )
     async with AsyncClient(transport=ASGITransport(hop), base_url="http://hop") as client:
         await client.get("/", headers={"X-Request-Timeout-Ms": "0.9"})
     assert handed_on == [{"X-Request-Timeout-Ms": "1"}]

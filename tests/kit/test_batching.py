@@ -1,15 +1,12 @@
-"""What callers of a Batcher may rely on, under random schedules."""
+"""What callers of a Batcher may rely on, with real threads; test_schedules.py has the random schedules."""
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kit.batching import Batcher
 from kit.errors import NotReady, Overloaded
@@ -59,41 +56,6 @@ async def plugged(
         await plug
 
 
-Kind = st.sampled_from(["wait", "leave"])
-Schedule = st.lists(st.tuples(st.lists(st.integers(1, 40), min_size=1, max_size=5), Kind))
-
-
-@settings(max_examples=200, deadline=None)
-@given(schedule=Schedule, max_items=st.integers(1, 8))
-def test_callers_get_their_own_answers_and_those_who_leave_cost_nothing(
-    schedule: list[tuple[list[int], str]], max_items: int
-):
-    asyncio.run(_play(schedule, max_items))
-
-
-async def _play(schedule: list[tuple[list[int], str]], max_items: int) -> None:
-    model = Model()
-    async with plugged(model, max_items=max_items) as batcher:
-        calls = [asyncio.create_task(batcher.submit_many(values)) for values, _ in schedule]
-        await asyncio.sleep(0)
-        for call, (_, kind) in zip(calls, schedule, strict=True):
-            if kind == "leave":
-                call.cancel()
-        await asyncio.sleep(0)
-        model.gate.set()
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-    wanted = {value for values, kind in schedule if kind == "wait" for value in values}
-    assert model.computed <= wanted | {-1}
-    assert all(len(batch) <= max_items for batch in model.seen)
-    for answer, (values, kind) in zip(answers, schedule, strict=True):
-        if kind == "leave":
-            assert isinstance(answer, asyncio.CancelledError)
-        elif POISON in values:
-            assert isinstance(answer, ValueError)
-        else:
-            assert answer == [f"{value}!" for value in values]
-
-
 async def test_a_poisonous_input_fails_alone():
     model = Model()
     async with plugged(model) as batcher:
@@ -134,12 +96,14 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back():
 
 
 async def test_a_model_that_answers_too_few_fails_the_callers_and_not_the_batcher():
-    answers = [["a"], ["a"], [], ["b"]]
-    batcher: Batcher[str, str] = Batcher(lambda _: answers.pop(0), metrics=Metrics("test"))
+    def model(values: list[str]) -> Sequence[str]:
+        return [value for value in values if value != "swallowed"]
+
+    batcher: Batcher[str, str] = Batcher(model, metrics=Metrics("test"))
     async with batcher.running(["x"]):
-        with pytest.raises(ValueError, match="shorter"):
-            await batcher.submit("x")
-        assert await batcher.submit("x") == "b"
+        with pytest.raises(ValueError, match="0 answers to 1 inputs"):
+            await batcher.submit("swallowed")
+        assert await batcher.submit("x") == "x"
 
 
 async def test_a_model_that_fails_its_sample_does_not_start():
@@ -165,7 +129,7 @@ async def test_a_request_that_cannot_be_done_in_its_budget_is_refused_before_it_
         metrics = (await client.get("/metrics")).text
     assert answer.status_code == 504
     assert "needs about" in answer.json()["detail"]
-    assert seen == []
+    assert seen in ([], [1])  # the canary, which shows whether the model is still so slow
     assert 'switchboard_shed_total{reason="deadline"} 1.0' in metrics
 
 
@@ -226,49 +190,7 @@ async def test_whoever_leaves_while_a_poisonous_batch_is_halved_costs_nothing_mo
         leaving = asyncio.create_task(batcher.submit_many([21, 22, 23]))
         await asyncio.gather(poisoned, leaving, return_exceptions=True)
         await batcher.submit(5)
-    assert seen == [[POISON, 21, 22, 23], [POISON], [5]]
-
-
-async def _estimate_ms(batcher: Batcher[int, int]) -> float:
-    """Return what one input is believed to cost."""
-    one = asyncio.create_task(batcher.submit(1))
-    await asyncio.sleep(0)  # it is handed over
-    estimate = batcher.backlog_ms
-    await one
-    return estimate
-
-
-@pytest.mark.parametrize("stalled", [1, 3])
-async def test_one_batch_that_stalls_does_not_set_the_estimate(stalled: int):
-    """Stall the first, cold call, or one after the two of the calibration."""
-    calls = itertools.count(1)
-
-    def model(values: list[int]) -> Sequence[int]:
-        time.sleep(1.0 if next(calls) == stalled else 0.001)
-        return values
-
-    batcher: Batcher[int, int] = Batcher(model, metrics=Metrics("test"))
-    async with batcher.running([0]):
-        await batcher.submit(1)
-        assert await _estimate_ms(batcher) < 100
-
-
-async def test_an_estimate_from_a_slow_spell_does_not_refuse_for_ever():
-    spell = [0.05]
-
-    def model(texts: list[str]) -> Sequence[str]:
-        time.sleep(spell[0] * len(texts))
-        return texts
-
-    async with serve(tiny.create_app(model)) as client:
-        spell[0] = 0.0
-        answers = [
-            await client.post(
-                "/shout", json={"texts": ["x"] * 80}, headers={"X-Request-Timeout-Ms": "1000"}
-            )
-            for _ in range(20)
-        ]
-    assert (answers[0].status_code, answers[-1].status_code) == (504, 200)
+    assert seen == [[POISON, 21, 22, 23], [0], [POISON], [5]]  # 0 is the canary
 
 
 async def test_a_probe_goes_before_all_that_waits():
