@@ -1,30 +1,30 @@
 """Write MiniLM, our LoRA adapters merged in, as ONNX graphs: no torch needed to prepare a model.
 
 The encoder is BERT (Devlin et al. 2018) with 6 layers of width 384; the graph uses ONNX Runtime's
-fused operators, so that nothing is left for an optimiser to find. Heads: `embed` gives unit
-vectors (B, 384), `classify` logits (B, labels), `span` start and end logits (B, S).
+fast operators, so that nothing is left for an optimiser to find. Padding is taken out before the
+first layer and put back only for attention. Heads: `embed` gives unit vectors (B, 384), `classify`
+logits (B, labels), `span` start and end logits (B, S).
 """
 
 import json
-import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnx import TensorProto
 from safetensors.numpy import load_file
+
+from kit.graph import MICROSOFT, Floats, Graph, Weights
 
 LAYERS = 6
 HEADS = 12
-EPSILON = 1e-12
-OPSETS = (("", 17), ("com.microsoft", 1))
+WIDTH = 384
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+GRAPHS = {"onnx/model.onnx": False, "onnx/model_quantized.onnx": True}
 
-Weights = dict[str, NDArray[np.float32]]
 Head = Literal["embed", "classify", "span"]
 
 
@@ -35,29 +35,16 @@ def build(base: Path, adapter: Path | None, target: Path) -> None:
     )
     weights = merged(base, adapter, described)
     (target / "onnx").mkdir(parents=True)
-    graph = _Graph(weights).encoder().head(described["head"], described.get("pooling", "mean"))
-    full, small = target / "onnx/model.onnx", target / "onnx/model_quantized.onnx"
-    onnx.save(graph.model(), full)
-    logging.getLogger().addFilter(_no_advice)
-    quantize_dynamic(
-        full,
-        small,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        op_types_to_quantize=["MatMul", "Gather"],
-        nodes_to_exclude=["head"],  # tiny, and the answer is most sensitive to it
-        extra_options={"DefaultTensorType": TensorProto.FLOAT},
-    )
+    for name, is_int8 in GRAPHS.items():
+        graph = Graph(weights, is_int8=is_int8)
+        _encoder(graph)
+        _head(graph, described["head"], described.get("pooling", "mean"))
+        onnx.save(graph.model("minilm", INPUTS), target / name)
     for name in ("tokenizer.json", "config.json", "thresholds.json", "adapter.json"):
         sources = [folder / name for folder in (adapter, base) if folder]
         found = next((source for source in sources if source.exists()), None)
         if found:
             shutil.copyfile(found, target / name)
-
-
-def _no_advice(record: logging.LogRecord) -> bool:
-    """Drop the quantiser's advice to optimise first: these graphs are written fused."""
-    return "pre-processing before quantization" not in record.getMessage()
 
 
 def merged(base: Path, adapter: Path | None, described: Mapping[str, Any]) -> Weights:
@@ -69,7 +56,7 @@ def merged(base: Path, adapter: Path | None, described: Mapping[str, Any]) -> We
     }
     if adapter is None:
         return weights
-    trained = {
+    trained: dict[str, Floats] = {
         name: value.astype(np.float32)
         for name, value in load_file(adapter / "adapter.safetensors").items()
     }
@@ -80,145 +67,121 @@ def merged(base: Path, adapter: Path | None, described: Mapping[str, Any]) -> We
     return weights | trained  # the head, and whatever else was trained in full
 
 
-class _Graph:
-    """Collects nodes and tensors; each method adds one part and returns self."""
+def _encoder(graph: Graph) -> None:
+    """Turn the inputs into `hidden` (batch, tokens, width)."""
+    _places(graph)
+    x = _embeddings(graph)
+    for layer in range(LAYERS):
+        x = _layer(graph, x, f"encoder.layer.{layer}")
+    _padded(graph, x, "hidden")
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.tensors: dict[str, onnx.TensorProto] = {}
-        self.outputs: list[onnx.ValueInfoProto] = []
 
-    def add(
-        self, op: str, inputs: Sequence[str], output: str, *more: str, **attributes: Any
-    ) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output, *more], name=output, **attributes))
-        return output
+def _places(graph: Graph) -> None:
+    """Find where each real token stands: `index` of every kept one, `place` of each in the kept."""
+    graph.add("Reshape", ["attention_mask", graph.ints(-1)], "flat_mask")
+    graph.add("NonZero", ["flat_mask"], "kept")
+    graph.add("Reshape", ["kept", graph.ints(-1)], "index")
+    graph.add("CumSum", ["flat_mask", graph.number(0)], "counted")
+    graph.add("Sub", ["counted", graph.number(1)], "rank")
+    graph.add("Max", ["rank", graph.number(0)], "place")  # padding repeats a token, unseen
+    graph.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
+    graph.add("Shape", ["input_ids"], "shape")
+    graph.add("Concat", ["shape", graph.ints(WIDTH)], "padded_shape", axis=0)
+    graph.add("Shape", ["input_ids"], "length", start=1, end=2)
 
-    def tensor(self, name: str, value: NDArray[Any] | None = None) -> str:
-        """Store one of the weights, or `value`, under its name."""
-        array = self.weights[name] if value is None else value
-        self.tensors[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
-        return name
 
-    def ints(self, name: str, *values: int) -> str:
-        return self.tensor(name, np.array(values, dtype=np.int64))
+def _embeddings(graph: Graph) -> str:
+    for name in ("input_ids", "token_type_ids"):
+        graph.add("Reshape", [name, graph.ints(-1)], f"flat_{name}")
+        graph.add("Gather", [f"flat_{name}", "index"], f"kept_{name}")
+    graph.add("Mod", ["index", "length"], "position")
+    graph.lookup("embeddings.word_embeddings.weight", "kept_input_ids", "words")
+    for name, ids in (("token_type", "kept_token_type_ids"), ("position", "position")):
+        table = graph.tensor(f"embeddings.{name}_embeddings.weight")
+        graph.add("Gather", [table, ids], f"{name}s")
+    graph.add("Add", ["words", "token_types"], "words_types")
+    graph.add("Add", ["words_types", "positions"], "embedded")
+    return graph.normalise("embedded", "embeddings.LayerNorm", "embeddings")
 
-    def matmul(self, x: str, matrix: NDArray[np.float32], output: str) -> str:
-        return self.add("MatMul", [x, self.tensor(f"{output}.T", matrix.T)], output)
 
-    def encoder(self) -> "_Graph":
-        x = self._embeddings()
-        self.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
-        for layer in range(LAYERS):
-            x = self._layer(x, f"encoder.layer.{layer}")
-        self.add("Identity", [x], "hidden")
-        return self
+def _layer(graph: Graph, x: str, at: str) -> str:
+    attended = _attention(graph, x, at)
+    middle = _normed(graph, x, attended, f"{at}.attention.output")
+    graph.quantise(middle)
+    wide = graph.linear(middle, f"{at}.intermediate.dense", f"{at}.wide")
+    bent = graph.add("Gelu", [wide], f"{at}.bent")
+    return _normed(graph, middle, bent, f"{at}.output", is_gelu=True)
 
-    def _embeddings(self) -> str:
-        words = self.tensor("embeddings.word_embeddings.weight")
-        types = self.tensor("embeddings.token_type_embeddings.weight")
-        positions = self.tensor("embeddings.position_embeddings.weight")
-        self.add("Gather", [words, "input_ids"], "words")
-        # Kept out of Gather: the INT8 step would turn a table of two rows into noise.
-        self.add("OneHot", ["token_type_ids", self.ints("two", 2), self._on_off()], "which_type")
-        self.add("MatMul", ["which_type", types], "types")
-        self.add("Shape", ["input_ids"], "length", start=1, end=2)
-        self.add("Slice", [positions, self.ints("zero", 0), "length"], "positions")
-        self.add("Add", ["words", "types"], "words_types")
-        self.add("Add", ["words_types", "positions"], "embedded")
-        scale = self.tensor("embeddings.LayerNorm.weight")
-        bias = self.tensor("embeddings.LayerNorm.bias")
-        return self.add(
-            "LayerNormalization", ["embedded", scale, bias], "embeddings", epsilon=EPSILON
+
+def _attention(graph: Graph, x: str, at: str) -> str:
+    graph.quantise(x)
+    parts = [
+        _padded(
+            graph,
+            graph.linear(x, f"{at}.attention.self.{part}", f"{at}.{part}"),
+            f"{at}.{part}.padded",
         )
+        for part in ("query", "key", "value")
+    ]
+    seen = f"{at}.seen"
+    graph.add("MultiHeadAttention", [*parts, "", "mask"], seen, domain=MICROSOFT, num_heads=HEADS)
+    graph.add("Reshape", [seen, graph.ints(-1, WIDTH)], f"{seen}.flat")
+    return graph.add("Gather", [f"{seen}.flat", "index"], f"{at}.attended")
 
-    def _on_off(self) -> str:
-        return self.tensor("off_on", np.array([0, 1], dtype=np.float32))
 
-    def _layer(self, x: str, at: str) -> str:
-        attended = self._attention(x, at)
-        middle = self._normed(x, attended, f"{at}.attention.output")
-        wide = self.matmul(middle, self.weights[f"{at}.intermediate.dense.weight"], f"{at}.wide")
-        bias = self.tensor(f"{at}.intermediate.dense.bias")
-        bent = self.add("BiasGelu", [wide, bias], f"{at}.bent", domain="com.microsoft")
-        return self._normed(middle, bent, f"{at}.output")
+def _padded(graph: Graph, x: str, output: str) -> str:
+    """Put rows (T, width) back to where they stand in (batch, tokens, width)."""
+    graph.add("Gather", [x, "place"], f"{output}.flat")
+    return graph.add("Reshape", [f"{output}.flat", "padded_shape"], output)
 
-    def _attention(self, x: str, at: str) -> str:
-        parts = [f"{at}.attention.self.{part}" for part in ("query", "key", "value")]
-        weight = np.concatenate([self.weights[f"{part}.weight"] for part in parts])
-        bias = np.concatenate([self.weights[f"{part}.bias"] for part in parts])
-        packed = self.matmul(x, weight, f"{at}.qkv")
-        query, key, value = (f"{at}.{letter}" for letter in "qkv")
-        self.add("Split", [packed], query, key, value, axis=2)
-        return self.add(
-            "MultiHeadAttention",
-            [query, key, value, self.tensor(f"{at}.qkv.bias", bias), "mask"],
-            f"{at}.attended",
-            domain="com.microsoft",
-            num_heads=HEADS,
-        )
 
-    def _normed(self, residual: str, x: str, at: str) -> str:
-        """Project `x`, add it to the residual and normalise."""
-        projected = self.matmul(x, self.weights[f"{at}.dense.weight"], f"{at}.projected")
-        scale, shift = (self.tensor(f"{at}.LayerNorm.{part}") for part in ("weight", "bias"))
-        bias = self.tensor(f"{at}.dense.bias")
-        return self.add(
-            "SkipLayerNormalization",
-            [projected, residual, scale, shift, bias],
-            f"{at}.normed",
-            domain="com.microsoft",
-            epsilon=EPSILON,
-        )
+def _normed(graph: Graph, residual: str, x: str, at: str, *, is_gelu: bool = False) -> str:
+    """Project `x`, add it to the residual and normalise."""
+    graph.quantise(x, is_gelu=is_gelu)
+    graph.linear(x, f"{at}.dense", f"{at}.projected")
+    graph.add("Add", [f"{at}.projected", residual], f"{at}.sum")
+    # SkipLayerNormalization does the same in one node, and is six times slower.
+    return graph.normalise(f"{at}.sum", f"{at}.LayerNorm", f"{at}.normed")
 
-    def head(self, kind: Head, pooling: str) -> "_Graph":
-        if kind == "span":
-            return self._span()
-        pooled = self._mean() if pooling == "mean" else self._first()
-        if kind == "embed":
-            self.add("LpNormalization", [pooled], "sentence_embedding", axis=1, p=2)
-            return self._output("sentence_embedding", "batch", self.weights_width)
-        self.matmul(pooled, self.weights["head.weight"], "head")
-        self.add("Add", ["head", self.tensor("head.bias")], "logits")
-        return self._output("logits", "batch", len(self.weights["head.bias"]))
 
-    @property
-    def weights_width(self) -> int:
-        return int(self.weights["embeddings.LayerNorm.bias"].shape[0])
+def _head(graph: Graph, kind: Head, pooling: str) -> None:
+    if kind == "span":
+        _span(graph)
+        return
+    pooled = _mean(graph) if pooling == "mean" else _first(graph)
+    if kind == "embed":
+        graph.add("LpNormalization", [pooled], "sentence_embedding", axis=1, p=2)
+        graph.output("sentence_embedding", "batch", WIDTH)
+        return
+    _small(graph, pooled, "logits")
+    graph.output("logits", "batch", len(graph.weights["head.bias"]))
 
-    def _mean(self) -> str:
-        self.add("Cast", ["attention_mask"], "mask_float", to=TensorProto.FLOAT)
-        self.add("Unsqueeze", ["mask_float", self.ints("last", -1)], "mask_column")
-        self.add("Mul", ["hidden", "mask_column"], "kept")
-        self.add("ReduceSum", ["kept", self.ints("one", 1)], "total", keepdims=0)
-        self.add("ReduceSum", ["mask_column", "one"], "count", keepdims=0)
-        return self.add("Div", ["total", "count"], "pooled")
 
-    def _first(self) -> str:
-        index = self.tensor("first", np.array(0, dtype=np.int64))
-        return self.add("Gather", ["hidden", index], "pooled", axis=1)
+def _small(graph: Graph, x: str, output: str) -> str:
+    """Apply the trained head; in fp32, because it is tiny and the answer most sensitive to it."""
+    matrix = graph.tensor("head.matrix", graph.weights["head.weight"].T)
+    graph.add("MatMul", [x, matrix], f"{output}.product")
+    return graph.add("Add", [f"{output}.product", graph.tensor("head.bias")], output)
 
-    def _span(self) -> "_Graph":
-        self.matmul("hidden", self.weights["head.weight"], "head")
-        self.add("Add", ["head", self.tensor("head.bias")], "both")
-        self.add("Split", ["both"], "start_column", "end_column", axis=2)
-        last = self.ints("last", -1)
-        for side in ("start", "end"):
-            self.add("Squeeze", [f"{side}_column", last], f"{side}_logits")
-            self._output(f"{side}_logits", "batch", "tokens")
-        return self
 
-    def _output(self, name: str, *shape: str | int) -> "_Graph":
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-        return self
+def _mean(graph: Graph) -> str:
+    graph.add("Cast", ["attention_mask"], "weights", to=TensorProto.FLOAT)
+    graph.add("Unsqueeze", ["weights", graph.ints(1)], "weight_row")
+    # Two rows, because the product of a single one is rounded by the padded length.
+    graph.add("Concat", ["weight_row", "weight_row"], "weight_rows", axis=1)
+    graph.add("MatMul", ["weight_rows", "hidden"], "totals")
+    graph.add("ReduceSum", ["weight_rows", graph.ints(-1)], "counts")
+    graph.add("Div", ["totals", "counts"], "means")
+    return graph.add("Gather", ["means", graph.number(0)], "pooled", axis=1)
 
-    def model(self) -> onnx.ModelProto:
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        shape = ("batch", "tokens")
-        inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in names]
-        graph = helper.make_graph(
-            self.nodes, "minilm", inputs, self.outputs, list(self.tensors.values())
-        )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+def _first(graph: Graph) -> str:
+    return graph.add("Gather", ["hidden", graph.number(0)], "pooled", axis=1)
+
+
+def _span(graph: Graph) -> None:
+    _small(graph, "hidden", "both")
+    graph.add("Split", ["both"], "start_column", "end_column", axis=2, num_outputs=2)
+    for side in ("start", "end"):
+        graph.add("Squeeze", [f"{side}_column", graph.ints(-1)], f"{side}_logits")
+        graph.output(f"{side}_logits", "batch", "tokens")
