@@ -180,9 +180,10 @@ def _timeout(least_seconds: float = 0.0) -> httpx2.Timeout:
 def _problem(name: str, response: httpx2.Response) -> ServiceError:
     """Rebuild the error that a service answered, so that its status and advice survive the hop."""
     try:
-        detail = str(response.json()["detail"])
+        body = response.json()
+        detail, code = str(body["detail"]), body.get("code")
     except (ValueError, KeyError, TypeError):
-        detail = f"The service {name} answered {response.status_code}."
+        detail, code = f"The service {name} answered {response.status_code}.", None
     if response.status_code == Overloaded.status:
         return Overloaded(detail, retry_after_seconds=_retry_ms(response) / 1000)
     if response.status_code == 500:
@@ -191,7 +192,7 @@ def _problem(name: str, response: httpx2.Response) -> ServiceError:
         return UpstreamFailed(f"The service {name} refused the token of this one.")
     if response.status_code not in ERRORS:  # a redirect, or a proxy's own invention
         return UpstreamFailed(f"The service {name} answered {response.status_code}.")
-    error = ServiceError(detail)
+    error = ServiceError(detail, code=code)
     error.status = HTTPStatus(response.status_code)
     return error
 

@@ -26,7 +26,10 @@ from starlette.types import Scope
 
 
 class ServiceError(Exception):
-    """Base of everything that a client can meet; `detail` is written for that client."""
+    """Base of everything that a client can meet; `detail` is written for that client.
+
+    `code` is for programs: the name that this error has in the dialect spoken, if it has one.
+    """
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -36,11 +39,13 @@ class ServiceError(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         errors: list[dict[str, Any]] | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.headers = dict(headers or {})
         self.errors = errors
+        self.code = code
 
 
 class BadRequest(ServiceError):
@@ -138,6 +143,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
                         "status": {"type": "integer"},
                         "detail": {"type": "string"},
                         "request_id": {"type": "string"},
+                        "code": {"type": "string"},
                         "errors": {"type": "array", "items": {"type": "object"}},
                     },
                 }
@@ -162,6 +168,8 @@ def problem_of(scope: Scope, error: ServiceError) -> Problem:
     }
     if error.errors is not None:
         problem["errors"] = error.errors
+    if error.code is not None:
+        problem["code"] = error.code
     return problem
 
 
@@ -170,14 +178,17 @@ def problem_response(scope: Scope, error: ServiceError) -> Response:
     problem = problem_of(scope, error)
     shape = _dialect(scope)
     body = shape(problem) if shape else problem
-    media_type = "application/json" if shape else "application/problem+json"
+    media_type = "application/problem+json" if body is problem else "application/json"
     return JSONResponse(body, int(error.status), error.headers, media_type)
 
 
 def _dialect(scope: Scope) -> ErrorShape | None:
+    """Return the shape of the longest prefix that the path is at or below, by whole segments."""
     app = scope.get("app")
     shapes: Mapping[str, ErrorShape] = getattr(app.state, "error_shapes", {}) if app else {}
-    return next((shape for path, shape in shapes.items() if scope["path"].startswith(path)), None)
+    path = f"{scope['path']}/"
+    above = [prefix for prefix in shapes if path.startswith(f"{prefix.rstrip('/')}/")]
+    return shapes[max(above, key=len)] if above else None
 
 
 def install(app: FastAPI, error_shapes: Mapping[str, ErrorShape]) -> None:

@@ -1,7 +1,7 @@
 """The smallest service: what the kit promises, without any service's own work."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from kit import deadline, logs
 from kit.app import Life, Resources, Tenant, build_app, from_lifespan
 from kit.batching import Batcher
-from kit.errors import Overloaded
+from kit.errors import ErrorShape, Overloaded
 from kit.settings import ServiceSettings
 from tests.support import until
 
@@ -91,7 +91,17 @@ def upper(texts: list[str]) -> Sequence[str]:
     return [text.upper() for text in texts]
 
 
-def create_app(model: Model = upper, *, life: Life | None = None, **options: Any) -> FastAPI:
+def words_in_error(problem: dict[str, Any]) -> dict[str, Any]:
+    return {"error": problem["detail"]}
+
+
+def create_app(
+    model: Model = upper,
+    *,
+    life: Life | None = None,
+    error_shapes: Mapping[str, ErrorShape] | None = None,
+    **options: Any,
+) -> FastAPI:
     @asynccontextmanager
     async def usual(app: FastAPI) -> AsyncGenerator[Resources]:
         batcher: Batcher[str, str] = Batcher(model, metrics=app.state.metrics)
@@ -105,7 +115,7 @@ def create_app(model: Model = upper, *, life: Life | None = None, **options: Any
         settings=settings,
         routers=[router],
         life=life or usual,
-        error_shapes={"/items": lambda problem: {"error": problem["detail"]}},
+        error_shapes=error_shapes or {"/items": words_in_error},
     )
 
 
