@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -9,29 +10,37 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from kit.models import LocalModel
+from kit.models import LocalModel, ModelUnavailable
 
-Precision = Literal["int8", "fp32"]
-GRAPHS: dict[Precision, tuple[str, ...]] = {
-    "int8": ("onnx/model_quantized.onnx", "model_quantized.onnx"),
-    "fp32": ("onnx/model.onnx", "model.onnx"),
-}
+Precision = Literal["auto", "int8", "fp16", "fp32"]
+Device = Literal["auto", "cpu", "cuda"]
+FULL = ("onnx/model.onnx", "model.onnx")
+SMALL = ("onnx/model_quantized.onnx", "model_quantized.onnx")
+HALF = ("onnx/model_fp16.onnx", "model_fp16.onnx")
+PREFERRED = {"int8": SMALL + FULL, "fp16": HALF + FULL + SMALL, "fp32": FULL + SMALL}
+KINDS = {"model_quantized.onnx": "int8", "model_fp16.onnx": "fp16", "model.onnx": "fp32"}
+# Their positions start behind that of the padding: 2 more than tokens.
+SHIFTED = {"roberta", "xlm-roberta", "camembert", "mpnet"}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxText:
     """Runs encodings through the graph; blocking, so call it from the batcher's thread.
 
-    `precision` says which graph is preferred; the other one serves when only that exists.
+    `precision` says which graph is preferred, INT8 or fp32; the other one serves when only that
+    exists. `auto` is INT8 on a CPU and fp16 on a GPU. `device` `auto` takes a GPU where one works.
     """
 
     def __init__(
-        self, model: LocalModel, *, precision: Precision = "int8", threads: int = 1
+        self,
+        model: LocalModel,
+        *,
+        precision: Precision = "int8",
+        threads: int = 1,
+        device: Device = "cpu",
     ) -> None:
-        other: Precision = "fp32" if precision == "int8" else "int8"
-        graph = model.file(*GRAPHS[precision], *GRAPHS[other])
         self.name = model.name
         self.revision = model.revision
-        self.backend = f"onnxruntime-{'int8' if 'quantized' in graph.name else 'fp32'}"
         self.config: dict[str, Any] = json.loads(
             model.file("config.json", "onnx/config.json").read_text()
         )
@@ -43,9 +52,7 @@ class OnnxText:
         self.tokenizer.no_padding()
         self.max_length = _positions(self.config)
         ort.disable_telemetry_events()  # nobody outside learns what runs here
-        self._session = ort.InferenceSession(
-            graph, _options(threads), providers=["CPUExecutionProvider"]
-        )
+        self._session, self.backend = _open(model, precision, _options(threads), device)
         self._inputs = {node.name for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -67,10 +74,42 @@ class OnnxText:
         return dict(zip(self._outputs, self._session.run(self._outputs, wanted), strict=True))
 
 
+def _open(
+    model: LocalModel, precision: Precision, options: ort.SessionOptions, device: Device
+) -> tuple[ort.InferenceSession, str]:
+    """Open a graph on the device; return it and its name for `/info`. Raises ModelUnavailable."""
+    if device != "cpu" and CUDA in ort.get_available_providers():
+        ort.preload_dlls()  # CUDA's own libraries, from NVIDIA's packages
+        graph, kind = _graph(model, "fp16" if precision == "auto" else precision)
+        session = ort.InferenceSession(graph, options, providers=[CUDA, CPU])
+        if CUDA in session.get_providers():  # ONNX Runtime falls back without a word
+            return session, f"onnxruntime-cuda-{kind}"
+    if device == "cuda":
+        raise ModelUnavailable(
+            "No GPU can be used: it takes an NVIDIA driver, and onnxruntime-gpu in place of"
+            " onnxruntime (pip uninstall onnxruntime; pip install '.[gpu]')."
+        )
+    graph, kind = _graph(model, "int8" if precision == "auto" else precision)
+    return ort.InferenceSession(graph, options, providers=[CPU]), f"onnxruntime-{kind}"
+
+
+def _graph(model: LocalModel, precision: str) -> tuple[Path | bytes, str]:
+    """Return a file, or a graph made just now, and what it computes in."""
+    file = model.file(*PREFERRED[precision])
+    kind = KINDS[file.name]
+    if (precision, kind) != ("fp16", "fp32"):
+        return file, kind
+    try:
+        from kit.half import halved
+    except ImportError as error:
+        raise ModelUnavailable("Half precision needs pip install '.[gpu]'.") from error
+    return halved(file), "fp16"
+
+
 def _positions(config: dict[str, Any]) -> int:
-    """Return the most tokens a window may have; RoBERTa's positions start at 2."""
+    """Return the most tokens a window may have."""
     positions = int(config.get("max_position_embeddings", 512))
-    return positions - 2 if config.get("model_type") == "roberta" else positions
+    return positions - 2 if config.get("model_type") in SHIFTED else positions
 
 
 def _options(threads: int) -> ort.SessionOptions:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/app.py"))
-# Imported only where a model is prepared: a service runs without them on prepared files.
-PREPARES = {"kit.minilm", "kit.export", "huggingface_hub"}
+# Imported only where a model is prepared, or halved for a GPU: a service runs without them.
+PREPARES = {"kit.minilm", "kit.export", "kit.half", "huggingface_hub"}
 
 
 def test_there_are_services_to_look_at():

@@ -59,7 +59,12 @@ class Classifier:
     def load(cls, settings: Settings) -> Self:
         """Load the configured model; blocking. Raises ModelUnavailable."""
         files = resolve(settings.model, settings.models_dir)
-        model = OnnxText(files, precision=settings.precision, threads=settings.threads)
+        model = OnnxText(
+            files,
+            precision=settings.precision,
+            threads=settings.threads,
+            device=settings.device,
+        )
         calibrated = files.path / "thresholds.json"
         thresholds = json.loads(calibrated.read_text()) if calibrated.is_file() else None
         return cls(model, thresholds, settings.overlap_tokens)
@@ -84,7 +89,12 @@ class ZeroShot:
     def load(cls, settings: Settings) -> Self:
         """Load the configured embedder; blocking. Raises ModelUnavailable."""
         files = resolve(settings.zero_shot_model, settings.models_dir)
-        model = OnnxText(files, precision=settings.precision, threads=settings.threads)
+        model = OnnxText(
+            files,
+            precision=settings.precision,
+            threads=settings.threads,
+            device=settings.device,
+        )
         return cls(model, settings.overlap_tokens)
 
 

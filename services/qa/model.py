@@ -37,7 +37,12 @@ class Reader:
     def load(cls, settings: Settings) -> Self:
         """Load the configured model; blocking. Raises ModelUnavailable."""
         files = resolve(settings.model, settings.models_dir)
-        model = OnnxText(files, precision=settings.precision, threads=settings.threads)
+        model = OnnxText(
+            files,
+            precision=settings.precision,
+            threads=settings.threads,
+            device=settings.device,
+        )
         return cls(
             model,
             window=settings.window_tokens,
