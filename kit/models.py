@@ -26,10 +26,6 @@ from typing import Any
 SOURCES = Path(__file__).resolve().parents[1] / "models"
 MANIFEST = "manifest.json"
 GRAPH_VERSION = "1"  # raise it when kit/minilm.py writes other graphs from the same weights
-EXPORT_VERSION = "1"  # and this one for kit/export.py
-GRAPHS = ("onnx/model.onnx", "onnx/model_quantized.onnx", "model.onnx", "model_quantized.onnx")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists counts
-TASKS = ("ForSequenceClassification", "ForQuestionAnswering")  # what kit/export.py knows
 
 
 class ModelUnavailable(Exception):
@@ -161,6 +157,13 @@ def _build(model: LocalModel, write: Callable[[Path], None]) -> None:
         folder.rename(model.path)
 
 
+EXPORT_VERSION = "1"  # raise it when kit/export.py writes other graphs from the same weights
+GRAPHS = ("onnx/model.onnx", "onnx/model_quantized.onnx", "model.onnx", "model_quantized.onnx")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists counts
+TASKS = ("ForSequenceClassification", "ForQuestionAnswering")  # what kit/export.py knows
+DESCRIBES = {".json", ".txt"}  # config, tokenizer and vocabularies beside the weights
+
+
 def _with_graph(model: LocalModel, models_dir: Path) -> LocalModel:
     """Return the model itself, or what its weights were exported to when it brings no ONNX graph.
 
@@ -170,16 +173,13 @@ def _with_graph(model: LocalModel, models_dir: Path) -> LocalModel:
     has_graph = any((model.path / graph).is_file() for graph in GRAPHS)
     if weights is None or has_graph or not _task(model.path):
         return model
-    inputs = [weights, *(file.name for file in model.path.iterdir() if file.suffix in _DESCRIBES)]
+    inputs = [weights, *(file.name for file in model.path.iterdir() if file.suffix in DESCRIBES)]
     digests = {name: sha256(model.path / name) for name in sorted(inputs)}
     digest = _digest({"files": digests, "export": EXPORT_VERSION})
     folder = models_dir / "exported" / f"{model.name.replace('/', '--')}-{digest}"
     exported = LocalModel(model.name, digest, folder)
     _prepare_once(exported, lambda: _export(model, weights, exported))
     return replace(model, path=folder)
-
-
-_DESCRIBES = {".json", ".txt"}  # config, tokenizer and vocabularies beside the weights
 
 
 def _task(folder: Path) -> str | None:

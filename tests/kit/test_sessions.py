@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 
 from kit.models import LocalModel, ModelUnavailable
-from kit.onnx_model import CUDA, OnnxText, Precision
+from kit.onnx_model import OnnxText, Precision
+from kit.sessions import CUDA
 from tests import hub_folders
 
 TEXTS = ["the cat sat on the mat", "the cat"]
