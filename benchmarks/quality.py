@@ -100,9 +100,9 @@ def answer(gateway: httpx2.Client, examples: Sequence[Example]) -> dict[str, Any
 
 def answer_quality(found: Sequence[dict[str, Any]], examples: Sequence[Example]) -> dict[str, Any]:
     """Score the best answers, say how many would not be refused, and score the baseline beside."""
-    nothing: dict[str, Any] = {"text": "", "score": 0.0}
+    nothing: dict[str, Any] = {"text": "", "score": 0.0, "share": 0.0}
     best = [one["answers"][0] if one["answers"] else nothing for one in found]
-    told = [row["score"] > one["no_answer_score"] for row, one in zip(best, found, strict=True)]
+    told = [row["share"] > one["no_answer_score"] for row, one in zip(best, found, strict=True)]
     rarity = idf([example.context for example in examples])
     sentences = [closest_sentence(e.question, e.context, rarity) for e in examples]
     return {

@@ -1,9 +1,10 @@
 """A model reference becomes verified local files.
 
 References: `embedded:NAME` (listed in models/models.toml, needs no download),
-`hub:OWNER/NAME[@REVISION]` (Hugging Face hub) and `path:FOLDER`.
-Command line: `python -m kit.models [NAME ... | --service SERVICE]` prepares embedded models ahead
-of the first start.
+`hub:OWNER/NAME[@REVISION]` (Hugging Face hub) and `path:FOLDER`. A folder with weights and no ONNX
+graph gets one, made once and kept in the models' folder.
+Command line: `python -m kit.models [REFERENCE ... | --service SERVICE]` prepares models ahead of the
+first start: the embedded ones and what `*_MODEL` in the environment names, or those given.
 """
 
 import fcntl
@@ -15,9 +16,9 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,12 @@ def resolve(reference: str, models_dir: Path) -> LocalModel:
     if kind == "embedded":
         return _embedded(name, models_dir)
     if kind == "hub":
-        return _from_hub(name, models_dir)
+        return _with_graph(_from_hub(name, models_dir), models_dir)
     if kind == "path":
         folder = Path(name)
         if not folder.is_dir():
             raise ModelUnavailable(f"The folder {folder} of {reference} does not exist.")
-        return LocalModel(folder.name, "local", folder)
+        return _with_graph(LocalModel(folder.resolve().name, "local", folder), models_dir)
     raise ModelUnavailable(
         f"{reference!r} is no model reference: use embedded:NAME, hub:OWNER/NAME or path:FOLDER."
     )
@@ -85,14 +86,20 @@ def _embedded(name: str, models_dir: Path) -> LocalModel:
         verify(SOURCES / name, entry["files"])
         return LocalModel(name, _revision(entry), SOURCES / name)
     prepared = LocalModel(name, _revision(entry), models_dir / name)
-    if not _is_prepared(prepared):
-        try:
-            with _only_one(models_dir / f"{name}.lock"):
-                if not _is_prepared(prepared):
-                    _prepare(prepared, entry)
-        except OSError as error:  # read-only, full, or not a folder
-            raise ModelUnavailable(f"{prepared.path} cannot be prepared: {error}.") from error
+    _prepare_once(prepared, lambda: _prepare(prepared, entry))
     return prepared
+
+
+def _prepare_once(model: LocalModel, prepare: Callable[[], None]) -> None:
+    """Prepare a model's folder unless it is there and whole; of several processes one does it."""
+    if _is_prepared(model):
+        return
+    try:
+        with _only_one(model.path.with_name(f"{model.path.name}.lock")):
+            if not _is_prepared(model):
+                prepare()
+    except OSError as error:  # read-only, full, or not a folder
+        raise ModelUnavailable(f"{model.path} cannot be prepared: {error}.") from error
 
 
 def _revision(entry: Mapping[str, Any]) -> str:
@@ -100,6 +107,10 @@ def _revision(entry: Mapping[str, Any]) -> str:
     parts = {"files": entry["files"], "graph": GRAPH_VERSION}
     if "base" in entry:
         parts["base"] = catalogue()[entry["base"]]["files"]
+    return _digest(parts)
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -113,7 +124,7 @@ def _is_prepared(model: LocalModel) -> bool:
 
 
 def _prepare(model: LocalModel, entry: Mapping[str, Any]) -> None:
-    """Build into a folder beside the target and rename it, so that no half model is ever seen."""
+    """Write an embedded model's graphs from the weights of its package and our adapter."""
     base_entry = catalogue()[entry["base"]] if "base" in entry else entry
     base = _package_folder(base_entry)
     verify(base, base_entry["files"])
@@ -123,11 +134,20 @@ def _prepare(model: LocalModel, entry: Mapping[str, Any]) -> None:
     try:
         from kit import minilm  # needs the `models` extra, which images do without
     except ImportError as error:
-        missing = f"{model.path} is not prepared and {error.name} is not installed to do it"
-        raise ModelUnavailable(f"{missing}: pip install '.[models]'.") from error
+        raise _nothing_to_prepare_with(model, error) from error
+    _build(model, lambda folder: minilm.build(base, adapter, folder))
+
+
+def _nothing_to_prepare_with(model: LocalModel, error: ImportError) -> ModelUnavailable:
+    missing = f"{model.path} is not prepared and {error.name} is not installed to do it"
+    return ModelUnavailable(f"{missing}: pip install '.[models]'.")
+
+
+def _build(model: LocalModel, write: Callable[[Path], None]) -> None:
+    """Write into a folder beside the target and rename it, so that no half model is ever seen."""
     with tempfile.TemporaryDirectory(dir=model.path.parent) as scratch:
-        folder = Path(scratch) / model.name
-        minilm.build(base, adapter, folder)
+        folder = Path(scratch) / model.path.name
+        write(folder)
         files = {
             str(file.relative_to(folder)): sha256(file)
             for file in sorted(folder.rglob("*"))
@@ -137,6 +157,54 @@ def _prepare(model: LocalModel, entry: Mapping[str, Any]) -> None:
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
         shutil.rmtree(model.path, ignore_errors=True)
         folder.rename(model.path)
+
+
+EXPORT_VERSION = "1"  # raise it when kit/export.py writes other graphs from the same weights
+GRAPHS = ("onnx/model.onnx", "onnx/model_quantized.onnx", "model.onnx", "model_quantized.onnx")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists counts
+TASKS = ("ForSequenceClassification", "ForQuestionAnswering")  # what kit/export.py knows
+DESCRIBES = {".json", ".txt"}  # config, tokenizer and vocabularies beside the weights
+
+
+def _with_graph(model: LocalModel, models_dir: Path) -> LocalModel:
+    """Return the model itself, or what its weights were exported to when it brings no ONNX graph.
+
+    Hashes the weights: about a second per GB at each start.
+    """
+    weights = next((name for name in WEIGHTS if (model.path / name).is_file()), None)
+    has_graph = any((model.path / graph).is_file() for graph in GRAPHS)
+    if weights is None or has_graph or not _task(model.path):
+        return model
+    inputs = [weights, *(file.name for file in model.path.iterdir() if file.suffix in DESCRIBES)]
+    digests = {name: sha256(model.path / name) for name in sorted(inputs)}
+    digest = _digest({"files": digests, "export": EXPORT_VERSION})
+    folder = models_dir / "exported" / f"{model.name.replace('/', '--')}-{digest}"
+    exported = LocalModel(model.name, digest, folder)
+    _prepare_once(exported, lambda: _export(model, weights, exported))
+    return replace(model, path=folder)
+
+
+def _task(folder: Path) -> str | None:
+    """Return which of TASKS a folder's config.json names, if any."""
+    try:
+        architectures = json.loads((folder / "config.json").read_text())["architectures"]
+        return next((task for task in TASKS if architectures[0].endswith(task)), None)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _export(source: LocalModel, weights: str, target: LocalModel) -> None:
+    try:
+        from kit import export  # needs the `models` extra, which images do without
+    except ImportError as error:
+        raise _nothing_to_prepare_with(target, error) from error
+    try:
+        _build(target, lambda folder: export.write(source.path, weights, folder))
+    except export.CannotExport as error:
+        raise ModelUnavailable(f"{source.path / weights} cannot be read: {error}") from error
+    except (ValueError, RuntimeError, LookupError) as error:  # an architecture that does not trace
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ModelUnavailable(f"{source.path} cannot be exported ({reason}).") from error
 
 
 def _package_folder(entry: Mapping[str, Any]) -> Path:
@@ -150,18 +218,30 @@ def _package_folder(entry: Mapping[str, Any]) -> Path:
 
 def _from_hub(name: str, models_dir: Path) -> LocalModel:
     repository, _, revision = name.partition("@")
+    cache = models_dir / "hub"
     try:
         from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ModelUnavailable("Models of the hub need pip install '.[models]'.") from error
+    except ImportError:  # as in an image, whose models were downloaded before
+        return LocalModel(repository, *_cached(repository, revision or "main", cache))
     try:
-        folder = snapshot_download(
-            repository, revision=revision or None, cache_dir=models_dir / "hub"
-        )
+        folder = Path(snapshot_download(repository, revision=revision or None, cache_dir=cache))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ModelUnavailable(f"{repository} cannot be downloaded ({reason}).") from error
-    return LocalModel(repository, Path(folder).name[:12], Path(folder))
+    return LocalModel(repository, folder.name[:12], folder)
+
+
+def _cached(repository: str, revision: str, cache: Path) -> tuple[str, Path]:
+    """Return the commit and the files of a repository that the hub's client downloaded before."""
+    home = cache / f"models--{repository.replace('/', '--')}"
+    branch = home / "refs" / revision
+    commit = branch.read_text().strip() if branch.is_file() else revision
+    folder = home / "snapshots" / commit
+    if not folder.is_dir():
+        raise ModelUnavailable(
+            f"{repository} is not in {cache}, and downloading it needs pip install '.[models]'."
+        )
+    return commit[:12], folder
 
 
 def verify(folder: Path, files: Mapping[str, str]) -> None:
@@ -189,14 +269,14 @@ def _only_one(lock: Path) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Prepare the named embedded models, those of `--service NAME`, or all; say what is done."""
+    """Prepare the named models, those of `--service NAME`, or all; say what is done."""
     models_dir = Path(os.environ.get("MODELS_DIR", ".models"))
-    for name in _chosen(arguments):
+    for reference in _chosen(arguments):
         started = time.monotonic()
-        sys.stdout.write(f"model {name} ... ")
+        sys.stdout.write(f"model {reference} ... ")
         sys.stdout.flush()
         try:
-            model = resolve(f"embedded:{name}", models_dir)
+            model = resolve(reference, models_dir)
         except (ModelUnavailable, OSError) as error:
             sys.stdout.write(f"failed: {error}\n")
             return 1
@@ -206,10 +286,26 @@ def main(arguments: list[str]) -> int:
 
 
 def _chosen(arguments: list[str]) -> list[str]:
-    models = catalogue()
-    if arguments[:1] == ["--service"]:
-        return [name for name, entry in models.items() if arguments[1] in entry["services"]]
-    return arguments or list(models)
+    """Return references: a bare name is an embedded model's."""
+    if arguments and arguments[0] != "--service":
+        return [name if ":" in name else f"embedded:{name}" for name in arguments]
+    service = arguments[1] if arguments else ""
+    embedded = [
+        f"embedded:{name}"
+        for name, entry in catalogue().items()
+        if not service or service in entry["services"]
+    ]
+    return embedded + _wished(f"{service}_".upper() if service else "")
+
+
+def _wished(prefix: str) -> list[str]:
+    """Return what settings such as QA_MODEL ask for, as far as it is not embedded."""
+    wished = {
+        value
+        for name, value in os.environ.items()
+        if name.startswith(prefix) and name.endswith("_MODEL") and value[:4] in ("hub:", "path")
+    }
+    return sorted(wished)
 
 
 if __name__ == "__main__":

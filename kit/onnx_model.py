@@ -2,40 +2,40 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from kit.models import LocalModel
+from kit.sessions import Device, Precision, opened
+
+__all__ = ["Device", "OnnxText", "Precision"]
 
 STRETCH = 1.5  # no text is padded to more than so many times its length
 # One scale for a whole batch: such a graph gives its neighbours a say in a text's answer.
 BATCH_SCALED = b"DynamicQuantizeLinear"
-
-Precision = Literal["int8", "fp32"]
-GRAPHS: dict[Precision, tuple[str, ...]] = {
-    "int8": ("onnx/model_quantized.onnx", "model_quantized.onnx"),
-    "fp32": ("onnx/model.onnx", "model.onnx"),
-}
+# Their positions start behind that of the padding: 2 more than tokens.
+SHIFTED = {"roberta", "xlm-roberta", "camembert", "mpnet"}
 
 
 class OnnxText:
     """Runs encodings through the graph; blocking, so call it from the batcher's thread.
 
-    `precision` says which graph is preferred; the other one serves when only that exists.
+    `precision` and `device` are explained in kit/sessions.py.
     """
 
     def __init__(
-        self, model: LocalModel, *, precision: Precision = "int8", threads: int = 1
+        self,
+        model: LocalModel,
+        *,
+        precision: Precision = "int8",
+        threads: int = 1,
+        device: Device = "cpu",
     ) -> None:
-        other: Precision = "fp32" if precision == "int8" else "int8"
-        graph = model.file(*GRAPHS[precision], *GRAPHS[other])
         self.name = model.name
         self.revision = model.revision
-        self.backend = f"onnxruntime-{'int8' if 'quantized' in graph.name else 'fp32'}"
         self.config: dict[str, Any] = json.loads(
             model.file("config.json", "onnx/config.json").read_text()
         )
@@ -46,11 +46,10 @@ class OnnxText:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.max_length = _positions(self.config)
-        ort.disable_telemetry_events()  # nobody outside learns what runs here
-        self._session = ort.InferenceSession(
-            graph, _options(threads), providers=["CPUExecutionProvider"]
-        )
-        self._stretch = 0.0 if BATCH_SCALED in graph.read_bytes() else STRETCH
+        running = opened(model, precision, device, threads)
+        self.backend = running.backend
+        self._session = running.session
+        self._stretch = 0.0 if BATCH_SCALED in running.content else STRETCH
         self._inputs = {node.name for node in self._session.get_inputs()}
         self._outputs = [node.name for node in self._session.get_outputs()]
 
@@ -108,16 +107,6 @@ def _in_order(
 
 
 def _positions(config: dict[str, Any]) -> int:
-    """Return the most tokens a window may have; RoBERTa's positions start at 2."""
+    """Return the most tokens a window may have."""
     positions = int(config.get("max_position_embeddings", 512))
-    return positions - 2 if config.get("model_type") == "roberta" else positions
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle threads that spin steal the cores from the other services on the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+    return positions - 2 if config.get("model_type") in SHIFTED else positions

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/app.py"))
-# Imported only where a model is prepared: a service runs without them on prepared files.
-PREPARES = {"kit.minilm", "huggingface_hub"}
+# Imported only where a model is prepared, or halved for a GPU: a service runs without them.
+PREPARES = {"kit.minilm", "kit.export", "kit.half", "huggingface_hub"}
 
 
 def test_there_are_services_to_look_at():
@@ -31,7 +31,7 @@ def test_a_services_extra_declares_all_that_the_service_imports(service: str):
 
 
 def test_the_models_extra_declares_all_that_preparing_a_model_imports():
-    wanted = _third_party(_reachable(["kit.minilm", "kit.models"], stop=set()))
+    wanted = _third_party(_reachable(["kit.minilm", "kit.export", "kit.models"], stop=set()))
     assert not wanted - _declared("models")
 
 

@@ -55,7 +55,8 @@ def messages(data: Path, tokenizer: Any) -> list[str]:
 def reference(model: Path, precision: Precision, texts: Sequence[str]) -> list[dict[str, float]]:
     """Return what a graph says without any server, one text at a time."""
     classifier = Classifier(OnnxText(LocalModel("model", "local", model), precision=precision))
-    rows = [classifier.score(windows)[0] for windows in classifier.windows(texts)]
+    read = [classifier.read(windows) for windows in classifier.windows(texts)]
+    rows = [classifier.combine(windows) for windows in read]
     return [dict(zip(classifier.labels, map(float, row), strict=True)) for row in rows]
 
 

@@ -11,6 +11,8 @@ from kit import settings as kit_settings
 from kit.app import Resources, build_app
 from kit.batching import Batcher
 from kit.text import announce
+from services.classifier import dialects
+from services.classifier.dialects import tei
 from services.classifier.model import Classifier, Vector, ZeroShot
 from services.classifier.routes import WindowBatcher, router
 from services.classifier.settings import Settings
@@ -31,12 +33,13 @@ def create_app(
         own = await to_thread.run_sync(lambda: classifier or Classifier.load(chosen))
         any_label = await to_thread.run_sync(lambda: zero_shot or ZeroShot.load(chosen))
         async with (
-            _batched(app, own, own.score, chosen) as scores,
+            _batched(app, own, own.read, chosen) as logits,
             _batched(app, any_label, any_label.embed, chosen) as embeddings,
         ):
+            app.state.health.info.update(tei.info(own, chosen))
             yield {
                 "classifier": own,
-                "scores": scores,
+                "logits": logits,
                 "zero_shot": any_label,
                 "embeddings": embeddings,
             }
@@ -45,8 +48,9 @@ def create_app(
         "classifier",
         description="Labels texts: emotions by a trained model, anything else by embeddings.",
         settings=chosen,
-        routers=[router],
+        routers=[router, *dialects.ROUTERS],
         life=life,
+        error_shapes=dialects.ERROR_SHAPES,
     )
 
 

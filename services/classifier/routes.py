@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from anyio import to_thread
@@ -24,7 +24,7 @@ from services.classifier.schemas import (
 DIGITS = 6  # more would be noise, and half of the answer's bytes
 WindowBatcher = Batcher[Encoding, Vector]
 ClassifierDep = Annotated[Classifier, from_lifespan("classifier")]
-ScoresDep = Annotated[WindowBatcher, from_lifespan("scores")]
+LogitsDep = Annotated[WindowBatcher, from_lifespan("logits")]
 ZeroShotDep = Annotated[ZeroShot, from_lifespan("zero_shot")]
 EmbeddingsDep = Annotated[WindowBatcher, from_lifespan("embeddings")]
 
@@ -33,7 +33,7 @@ router = APIRouter(tags=["classifier"])
 
 @router.post("/v1/classify", summary="Label texts with the model's labels")
 async def classify(
-    body: ClassifyRequest, classifier: ClassifierDep, scores: ScoresDep
+    body: ClassifyRequest, classifier: ClassifierDep, logits: LogitsDep
 ) -> Classification:
     """Score every label for every text.
 
@@ -41,11 +41,21 @@ async def classify(
     best of them. Nothing is cut off.
     """
     thresholds = _thresholds(body, classifier)
-    answers = await _per_text(classifier.windows, body.texts, scores)
-    results = [
-        _result(classifier.labels, classifier.combine(answer), thresholds, len(answer), body.top_k)
-        for answer in answers
-    ]
+    results = []
+    for answer in await _per_text(classifier.windows, body.texts, logits):
+        own = classifier.combine(answer)
+        wished = body.function_to_apply
+        results.append(
+            Result(
+                labels=_reaching(classifier.labels, own, thresholds),
+                scores=_ranked(
+                    classifier.labels,
+                    classifier.combine(answer, wished) if wished else own,
+                    body.top_k,
+                ),
+                windows=len(answer),
+            )
+        )
     return Classification(model=classifier.model.name, results=results)
 
 
@@ -66,7 +76,13 @@ async def zero_shot(
     for text in texts:
         scores = zero_shot_scores(text, labels, multi_label=body.multi_label)
         least = 0.5 if body.multi_label else float(scores.max())
-        results.append(_result(body.labels, scores, [least] * len(scores), len(text)))
+        results.append(
+            Result(
+                labels=_reaching(body.labels, scores, [least] * len(scores)),
+                scores=_ranked(body.labels, scores),
+                windows=len(text),
+            )
+        )
     return Classification(model=model.model.name, results=results)
 
 
@@ -92,13 +108,14 @@ def _sentences(body: ZeroShotRequest) -> list[str]:
     return [body.template.replace("{}", label) for label in body.labels]
 
 
+T = TypeVar("T")
 I = TypeVar("I")
 O = TypeVar("O")
 
 
 async def _per_text(
-    windows: Callable[[Sequence[str]], list[list[I]]],
-    texts: Sequence[str],
+    windows: Callable[[Sequence[T]], list[list[I]]],
+    texts: Sequence[T],
     batcher: Batcher[I, O],
 ) -> list[list[O]]:
     """Run all windows of all texts through the batcher and return them text by text."""
@@ -107,19 +124,17 @@ async def _per_text(
     return [list(islice(answers, len(group))) for group in groups]
 
 
-def _result(
-    labels: Sequence[str],
-    scores: Vector,
-    thresholds: Sequence[float],
-    windows: int,
-    top_k: int | None = None,
-) -> Result:
+def _reaching(labels: Sequence[str], scores: Vector, thresholds: Sequence[float]) -> list[str]:
+    """Return the labels that reach their threshold, best first."""
     rows = zip(labels, map(float, scores), thresholds, strict=True)
-    ranked = sorted(rows, key=lambda row: -row[1])
-    return Result(
-        labels=[label for label, score, least in ranked if score >= least],
-        scores=[
-            Score(label=label, score=round(score, DIGITS)) for label, score, _ in ranked[:top_k]
-        ],
-        windows=windows,
-    )
+    return [label for label, score, least in sorted(rows, key=_by_score) if score >= least]
+
+
+def _ranked(labels: Sequence[str], scores: Vector, top_k: int | None = None) -> list[Score]:
+    """Return the best `top_k` scores, best first."""
+    rows = sorted(zip(labels, map(float, scores), strict=True), key=_by_score)
+    return [Score(label=label, score=round(score, DIGITS)) for label, score in rows[:top_k]]
+
+
+def _by_score(row: Sequence[Any]) -> float:
+    return -float(row[1])

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kit.onnx_model import Precision
+from kit.onnx_model import Device, Precision
 from kit.settings import ServiceSettings
 
 
@@ -20,8 +20,10 @@ class Settings(ServiceSettings):
     """Model of `/v1/classify`: `embedded:NAME`, `hub:OWNER/NAME[@REVISION]` or `path:FOLDER`."""
     zero_shot_model: str = "embedded:minilm"
     """Sentence embedder of `/v1/zero-shot`, referred to in the same way."""
-    precision: Precision = "int8"
-    """Graph to prefer when a model has both."""
+    device: Device = "auto"
+    """Where models run: `cpu`, `cuda` (no start without a GPU), `auto`: a GPU where one works."""
+    precision: Precision = "auto"
+    """Graph to prefer: `int8`, `fp16` or `fp32`; `auto` is INT8 on a CPU and fp16 on a GPU."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of each model."""
     batch_items: Annotated[int, Field(ge=1)] = 32

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 from fastapi import FastAPI
 
-from kit import models
+from kit import dialects, models
 from kit.app import Resources, build_app
 from kit.settings import load
 from services.gateway import routes
@@ -19,6 +19,8 @@ from services.gateway.settings import Settings
 from services.gateway.skills import Skills
 from services.gateway.upstreams import Upstreams, owner
 
+# What fails here on a service's path is told in the words of the service's dialect.
+ERROR_SHAPES = {"/hf": dialects.huggingface, "/predict": dialects.tei, "/v2": dialects.oip}
 DESCRIPTION = "Free text in, the right model's answer out; every service's own paths besides."
 
 
@@ -64,6 +66,7 @@ def create_app(
         settings=settings,
         routers=[routes.router, routes.passed_on],
         life=life,
+        error_shapes=ERROR_SHAPES,
         public=True,
     )
     app.state.keys = keys

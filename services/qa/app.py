@@ -10,6 +10,7 @@ from kit import settings as kit_settings
 from kit.app import Resources, build_app
 from kit.batching import Batcher
 from kit.text import announce
+from services.qa import dialects
 from services.qa.model import Reader
 from services.qa.routes import WindowBatcher, router
 from services.qa.settings import Settings
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, reader: Reader | None = None) -
         "qa",
         description="Finds the answer to a question in a text of any length.",
         settings=chosen,
-        routers=[router],
+        routers=[router, dialects.router],
         life=life,
+        error_shapes=dialects.ERROR_SHAPES,
     )

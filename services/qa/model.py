@@ -1,6 +1,7 @@
 """Extractive question answering: where in the context is the answer?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from kit.errors import Unprocessable
 from kit.models import resolve
 from kit.onnx_model import OnnxText
 from kit.text import TextModel, pair_windows
+from services.qa.calibration import Calibration
 from services.qa.settings import Settings
 from services.qa.spans import Span, WindowSpans, best_spans, distinct
 
@@ -18,6 +20,17 @@ MIN_ROOM = 32  # tokens of context beside a question; fewer make no sense of it
 CANDIDATES = 10  # spans kept per window, as many as a caller may ask for
 
 Row = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The question and a part of the context in tokens, and how many of them an answer may have."""
+
+    encoding: Encoding
+    longest: int
+
+    def __len__(self) -> int:
+        return len(self.encoding)
 
 
 class Reader:
@@ -32,12 +45,18 @@ class Reader:
         self._longest = longest
         # Fitted where the model was trained: log odds from which a span counts as an answer.
         self._threshold = float(model.config.get("no_answer_threshold", 0.0))
+        self.calibration = Calibration(model.config.get("score_calibration", {}))
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
         """Load the configured model; blocking. Raises ModelUnavailable."""
         files = resolve(settings.model, settings.models_dir)
-        model = OnnxText(files, precision=settings.precision, threads=settings.threads)
+        model = OnnxText(
+            files,
+            precision=settings.precision,
+            threads=settings.threads,
+            device=settings.device,
+        )
         return cls(
             model,
             window=settings.window_tokens,
@@ -45,10 +64,10 @@ class Reader:
             longest=settings.answer_tokens,
         )
 
-    def windows(self, question: str, context: str) -> list[Encoding]:
+    def windows(self, question: str, context: str, longest: int | None = None) -> list[Window]:
         """Tokenize the context into overlapping windows, each behind the question; blocking.
 
-        Raises Unprocessable when the question leaves no room for the context.
+        Answers have at most `longest` tokens, and never more than the reader's own limit. Raises Unprocessable when the question leaves no room for the context.
         """
         asked = self.model.tokenizer.encode(question, add_special_tokens=False)
         special = self.model.tokenizer.num_special_tokens_to_add(is_pair=True)
@@ -58,24 +77,26 @@ class Reader:
             raise Unprocessable(
                 f"The question has {len(asked)} tokens; this model takes at most {most}."
             )
-        return pair_windows(self.model, asked, context, room, self._overlap)
+        most = min(longest or self._longest, self._longest)
+        parts = pair_windows(self.model, asked, context, room, self._overlap)
+        return [Window(part, most) for part in parts]
 
-    def read(self, windows: list[Encoding]) -> Sequence[WindowSpans]:
+    def read(self, windows: list[Window]) -> Sequence[WindowSpans]:
         """Return each window's best spans; blocking."""
-        logits = self.model.run(windows)
+        logits = self.model.run([window.encoding for window in windows])
         starts, ends = logits["start_logits"], logits["end_logits"]
         return [self._spans(*row) for row in zip(windows, starts, ends, strict=True)]
 
-    def _spans(self, window: Encoding, start: Row, end: Row) -> WindowSpans:
-        sequences = window.sequence_ids
+    def _spans(self, window: Window, start: Row, end: Row) -> WindowSpans:
+        sequences = window.encoding.sequence_ids
         first = sequences.index(1) if 1 in sequences else len(sequences)
         size = sequences.count(1)
         return best_spans(
             start,
             end,
-            window.offsets[first : first + size],
+            window.encoding.offsets[first : first + size],
             first=first,
-            longest=self._longest,
+            longest=window.longest,
             count=CANDIDATES,
             threshold=self._threshold,
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from kit.onnx_model import Precision
+from kit.onnx_model import Device, Precision
 from kit.settings import ServiceSettings
 
 
@@ -18,8 +18,10 @@ class Settings(ServiceSettings):
     """Port to listen on; 0 takes a free one."""
     model: str = "embedded:qa"
     """Extractive model: `embedded:NAME`, `hub:OWNER/NAME[@REVISION]` or `path:FOLDER`."""
-    precision: Precision = "int8"
-    """Graph to prefer when the model has both."""
+    device: Device = "auto"
+    """Where the model runs: `cpu`, `cuda` (no start without a GPU), `auto`: a GPU where one works."""
+    precision: Precision = "auto"
+    """Graph to prefer: `int8`, `fp16` or `fp32`; `auto` is INT8 on a CPU and fp16 on a GPU."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads of the model."""
     batch_items: Annotated[int, Field(ge=1)] = 16

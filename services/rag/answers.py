@@ -121,7 +121,7 @@ class Answerer:
         }
         result = await self._qa.call("POST", "/v1/answer", json=body)
         spans = [
-            (Span(span["start"], span["end"]), float(span["score"]))
+            (Span(span["start"], span["end"]), float(span["share"]))
             for span in result["answers"]
             if _is_in(passage, span)
         ]

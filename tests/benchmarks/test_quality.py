@@ -31,7 +31,8 @@ def question(text: str, answer: str) -> Example:
 
 
 def answered(text: str, score: float, no_answer_score: float) -> dict[str, Any]:
-    return {"answers": [{"text": text, "score": score}], "no_answer_score": no_answer_score}
+    found = {"text": text, "score": score, "share": score}
+    return {"answers": [found], "no_answer_score": no_answer_score}
 
 
 def test_emotions_are_scored_at_one_half_and_as_the_service_labelled_them():

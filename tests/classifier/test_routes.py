@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from services.classifier.app import create_app
-from services.classifier.model import Classifier, ZeroShot
+from services.classifier.model import Classifier, ZeroShot, own_function
 from services.classifier.settings import Settings
 from tests.support import serve
 from tests.text_models import MULTI_LABEL, FakeText, embeds, feels
@@ -92,6 +92,38 @@ async def test_top_k_limits_the_scores_and_not_the_labels():
     assert result["labels"] == ["sadness", "joy"]
 
 
+async def test_another_function_changes_the_scores_and_not_the_labels():
+    async with service() as client:
+        for function, sum_of_scores in (("softmax", 1.0), ("none", -1.0)):
+            (result,) = await classify(
+                client, texts=["so happy"], function_to_apply=function, top_k=3
+            )
+            assert sum(score["score"] for score in result["scores"]) == pytest.approx(
+                sum_of_scores, abs=1e-5
+            )
+            assert result["labels"] == ["joy"]
+
+
+@pytest.mark.parametrize(
+    ("config", "function"),
+    [
+        ({"problem_type": "regression"}, "none"),
+        ({"problem_type": "multi_label_classification"}, "sigmoid"),
+        ({"problem_type": "single_label_classification"}, "softmax"),
+        ({}, "softmax"),
+    ],
+)
+def test_the_models_config_says_what_makes_its_scores(config: dict[str, Any], function: str):
+    assert own_function(config, 3) == function
+    assert own_function(config, 1) == ("none" if function == "none" else "sigmoid")
+
+
+async def test_logits_of_a_long_text_are_combined_as_its_probabilities_are():
+    async with service() as client:
+        (result,) = await classify(client, texts=[LONG + "happy"], function_to_apply="none")
+    assert result["scores"][0] == {"label": "joy", "score": 4.0}
+
+
 async def test_a_long_text_is_read_to_its_end_in_windows():
     async with service() as client:
         short, long = await classify(client, texts=["so sad", LONG + "happy"])
@@ -157,6 +189,9 @@ BAD_CLASSIFY: dict[str, tuple[Any, int]] = {
     "a threshold that is true": ({"texts": ["x"], "threshold": True}, 422),
     "an unknown threshold": ({"texts": ["x"], "threshold": "high"}, 422),
     "top_k zero": ({"texts": ["x"], "top_k": 0}, 422),
+    "an unknown function": ({"texts": ["x"], "function_to_apply": "relu"}, 422),
+    "three texts as one": ({"texts": [["x", "y", "z"]]}, 422),
+    "a pair with a blank": ({"texts": [["x", " "]]}, 422),
     "a misspelt option": ({"texts": ["x"], "topk": 1}, 422),
     "broken JSON": (b'{"texts": [', 400),
     "not JSON at all": (b"\xff\xfe", 400),

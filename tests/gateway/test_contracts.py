@@ -91,6 +91,46 @@ async def test_answer_reaches_qa_with_offsets_in_the_given_context():
     assert context[best["start"] : best["end"]] == best["text"] == "1843"
 
 
+SAID = {"question": "When?", "context": "It was built in 1894."}
+CANDIDATES = {"candidate_labels": ["cook", "travel"]}
+TENSOR = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["so happy"]}
+DIALECTS: dict[str, tuple[Any, list[Any]]] = {
+    "/hf/text-classification": ({"inputs": "so happy"}, [0, 0, "label"]),
+    "/hf/zero-shot-classification": (
+        {"inputs": "cook a meal", "parameters": CANDIDATES},
+        [0, "label"],
+    ),
+    "/predict": ({"inputs": "so happy"}, [0, "label"]),
+    "/v2/models/fake/infer": ({"inputs": [TENSOR]}, ["outputs", 1, "data", 1]),
+    "/hf/question-answering": ({"inputs": SAID}, ["answer"]),
+}
+EXPECTED = ["joy", "cook", "joy", "joy", "1894"]
+
+
+async def test_every_dialect_of_the_text_services_is_reached():
+    services = {"classifier": classifier(), "qa": qa()}
+    router = FixedRouter("chat", {})
+    async with serve(services["qa"]), in_front_of(router, services) as client:
+        found = []
+        for path, (body, place) in DIALECTS.items():
+            value = (await client.post(path, json=body)).json()
+            for key in place:
+                value = value[key]
+            found.append(value)
+        assert (await client.get("/v2/health/ready")).json() == {"ready": True}
+        refused = await client.post("/predict", json={"inputs": []})
+    assert found == EXPECTED
+    assert refused.json()["error_type"] == "Empty"
+
+
+async def test_a_service_that_is_away_is_told_in_the_words_of_its_dialect():
+    async with served(FixedRouter("chat", {}), {}) as client:
+        answers = {path: await client.post(path, json=body) for path, (body, _) in DIALECTS.items()}
+    assert {answer.status_code for answer in answers.values()} == {502}
+    assert answers.pop("/predict").json().keys() == {"error", "error_type"}
+    assert all(answer.json().keys() == {"error"} for answer in answers.values())
+
+
 async def test_ask_reaches_the_knowledge_base_and_its_answer_cites(database_url: str):
     reading = qa()
     knowing = rag(database_url, Network({"qa": reading}))

@@ -52,7 +52,7 @@ def fake_qa(answers: dict[str, str], asked: list[dict[str, Any]] | None = None) 
         for key, words in answers.items():
             start = body["context"].find(words)
             if key in body["question"] and start >= 0:
-                span = {"text": words, "score": 0.999, "start": start, "end": start + len(words)}
+                span = {"text": words, "share": 0.999, "start": start, "end": start + len(words)}
                 return {"model": "fake", "no_answer_score": 0.001, "answers": [span]}
         return {"model": "fake", "no_answer_score": 1.0, "answers": []}
 

@@ -5,16 +5,19 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from services.qa.calibration import Calibration
 from training.classifier import evaluate as classifier_evaluate
 from training.classifier import train as classifier_train
 from training.exported import open_model
 from training.minilm import MiniLM
+from training.qa import calibrate as qa_calibrate
 from training.qa import evaluate as qa_evaluate
 from training.qa import train as qa_train
 from training.qa.data import Example
@@ -92,7 +95,8 @@ def question_data(tmp_path_factory):
     for lang in WORDS:
         asked = [question(lang, n) for n in range(8)]
         paragraphs = [{"context": row["context"], "qas": [row]} for row in asked]
-        squad = {"data": [{"title": "A", "paragraphs": paragraphs}]}
+        articles = [{"title": "A", "paragraphs": paragraphs[:4]}]
+        squad = {"data": [*articles, {"title": "B", "paragraphs": paragraphs[4:]}]}
         (folder / "xquad" / f"xquad.{lang}.json").write_text(json.dumps(squad))
     return folder
 
@@ -131,6 +135,11 @@ def test_the_question_recipe_runs_from_files_to_a_measured_int8_graph(question_d
     assert isinstance(
         json.loads((tmp_path / "config.json").read_text())["no_answer_threshold"], float
     )
+    qa_calibrate.main(["--data", str(question_data), "--model", str(tmp_path), "--tiny", "--fit"])
+    fitted = json.loads((tmp_path / "config.json").read_text())["score_calibration"]
+    assert {len(values) for values in fitted.values()} == {2}
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert 0 <= report["calibration"]["ru"]["xquad_other_half"]["ece_of_scores"] <= 1
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert tokenizer.encode("год", add_special_tokens=False).tokens == ["god"]
 
@@ -208,3 +217,17 @@ def test_articles_case_and_punctuation_do_not_count():
     assert exact("Los gatos", ["gatos"], "es") == 1
     assert exact("The cat", ["cat"], "es") == 0
     assert f1("red cat", ["a cat", "blue dog"], "en") == pytest.approx(2 / 3)
+
+
+def test_scores_that_hold_what_they_promise_have_no_calibration_error():
+    scores = np.array([0.75] * 4 + [0.25] * 4)
+    right = np.array([1, 1, 1, 0, 0, 0, 1, 0], dtype=float)
+    assert qa_calibrate.calibration_error(scores, right) == pytest.approx(0)
+    assert qa_calibrate.calibration_error(scores, 1 - right) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_answers_of_one_kind_do_not_fit_certainty(right):
+    judged = qa_calibrate.Judged(np.linspace(0.1, 0.9, 8), np.full(8, right))
+    calibration = Calibration({"en": qa_calibrate.fit(judged)})
+    assert 0.05 < calibration.score(0.5, "en") < 0.95

@@ -110,7 +110,7 @@ def _check_fp8(wanted: Wanted, gpu: tuple[int, int] | None, has_loras: bool) -> 
     if wanted.dtype not in ("auto", "bfloat16"):
         raise ModelUnavailable("IMAGEGEN_FP8 works with IMAGEGEN_DTYPE=bfloat16 only.")
     if find_spec("torchao") is None:
-        raise ModelUnavailable("IMAGEGEN_FP8 needs torchao: pip install '.[gpu]'.")
+        raise ModelUnavailable("IMAGEGEN_FP8 needs torchao: pip install '.[fp8]'.")
     if has_loras:
         raise ModelUnavailable("IMAGEGEN_FP8 and IMAGEGEN_LORA_DIR exclude each other.")
 
