@@ -39,8 +39,8 @@ class PlainRow:
         self.step = 0
 
     @property
-    def is_finished(self) -> bool:
-        return self.step == self.drawing.steps - self.drawing.first_step
+    def steps_left(self) -> int:
+        return self.drawing.steps - self.drawing.first_step - self.step
 
     def advance(self, noise: None) -> None:  # noqa: ARG002
         self.step += 1

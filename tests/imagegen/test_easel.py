@@ -98,7 +98,7 @@ def test_each_row_is_what_diffusers_own_pipeline_paints(
     wish = RED.model_copy(update={"scheduler": sampler, "guidance": guidance})
     company = [drawing("a boat", steps=9, guidance=2.0, scheduler=each) for each in Scheduler][:3]
     rows = [painter.model.prepare(each, each.seed, {}) for each in (*company, wish)]
-    while not rows[-1].is_finished:
+    while rows[-1].steps_left:
         for row, noise in zip(rows, painter.model.predict(rows), strict=True):
             row.advance(noise)
 
@@ -153,16 +153,16 @@ def test_a_free_slot_is_taken_at_the_next_step() -> None:
     assert model.passes == [["long", "short"]] * 2 + [["long", "late"]] * 2 + [["long", "long"]]
 
 
-def test_the_painter_says_how_many_may_join() -> None:
+def test_the_painter_says_how_many_may_join_before_their_slots_are_free() -> None:
     rooms = []
 
     def on_step(step: Step) -> Change:
         rooms.append(step.room)
         return Change()
 
-    wishes = [drawing(steps=3, count=2), drawing(steps=1), drawing(steps=1, count=2)]
+    wishes = [drawing(steps=6, count=2), drawing(steps=1), drawing(steps=1, count=2)]
     PlainPainter(slots=4).paint(wishes, {}, on_step)
-    assert rooms == [1, 2, 4]
+    assert rooms == [1, 2, 2, 4, 4, 4]
 
 
 def test_progress_is_the_mean_of_a_drawings_pictures() -> None:

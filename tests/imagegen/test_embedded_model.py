@@ -62,7 +62,7 @@ def test_a_preview_is_nearer_to_the_picture_than_its_mean_colour(
     painter: Easel[SdxlRow],
 ) -> None:
     row = painter.model.prepare(wish("a red circle"), 3, {})
-    while not row.is_finished:
+    while row.steps_left:
         row.advance(next(iter(painter.model.predict([row]))))
     picture = painter.model.decode(row, False).resize((16, 16), Image.Resampling.BOX)
     seen, shown = np.asarray(picture, float), np.asarray(painter.model.preview(row), float)

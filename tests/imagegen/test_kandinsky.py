@@ -86,7 +86,7 @@ def test_each_row_is_what_diffusers_own_pipeline_paints(
     model = model_of(load(tmp_path / "decoder", prior=f"path:{folder.parent / 'small-prior'}"))
     rows = [model.prepare(each, each.seed, SOURCES) for each in (*company, wish)]
     avoided, wanted = rows[-1].conditions.chunk(2)
-    while not rows[-1].is_finished:
+    while rows[-1].steps_left:
         for row, noise in zip(rows, model.predict(rows), strict=True):
             row.advance(noise)
     theirs, picture = (

@@ -99,7 +99,7 @@ def test_a_drawing_from_a_picture_is_what_diffusers_own_pipeline_makes_of_it(
         negative_prompt="blue",
     )
     row = painter.model.prepare(wish, 5, {"start": start})
-    while not row.is_finished:
+    while row.steps_left:
         row.advance(next(iter(painter.model.predict([row]))))
     theirs = StableDiffusionXLImg2ImgPipeline.from_pretrained(folder)
     theirs.set_progress_bar_config(disable=True)

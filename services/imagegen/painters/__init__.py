@@ -50,7 +50,7 @@ class Step:
     """The pictures of each drawing in this pass."""
     bucket: int = 0
     room: int = 0
-    """Slots that no drawing needs; so many pictures may join."""
+    """Slots that no drawing needs, now or in a step or two; so many pictures may join."""
     out_of_memory: int = 0
     """How often memory did not suffice, as far as the painter has dealt with it itself."""
 

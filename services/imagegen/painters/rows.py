@@ -64,9 +64,9 @@ class DiffusionRow(Generic[C]):
             self.latents = self._scheduler.add_noise(picture, noise, self.time.reshape(1))
 
     @property
-    def is_finished(self) -> bool:
-        """Tell whether it has done all its steps."""
-        return self._step == len(self._times)
+    def steps_left(self) -> int:
+        """Return how many steps it still has to do."""
+        return len(self._times) - self._step
 
     @property
     def time(self) -> torch.Tensor:

@@ -21,14 +21,16 @@ from services.imagegen.painters.ladder import Ladder
 from services.imagegen.schemas import Card, Drawing, Progress
 
 PREVIEW_SECONDS = 0.5
+# Steps before its end at which a slot is offered: who is asked then is there in time.
+OFFERED_EARLY = 2
 
 
 class Row(Protocol):
     """One picture on its way, with all that it needs: latents, conditions, scheduler, noise."""
 
     @property
-    def is_finished(self) -> bool:
-        """Tell whether it has done all its steps."""
+    def steps_left(self) -> int:
+        """Return how many steps it still has to do."""
         ...
 
     def advance(self, noise: Any) -> None:
@@ -157,7 +159,7 @@ class Slots(Generic[R]):
     def take_down(self) -> None:
         """Decode finished pictures one by one, so that none depends on which end together."""
         for n, slot in enumerate(self._places):
-            if slot is None or not slot.row.is_finished:
+            if slot is None or slot.row.steps_left:
                 continue
             canvas = slot.canvas
             with self._blaming(canvas, but=DeviceLost):
@@ -173,7 +175,8 @@ class Slots(Generic[R]):
     def report(self) -> Step:
         """Return what has happened since the last report."""
         self._look_at_each()
-        room = max(0, self._places.count(None) - len(self._waiting))
+        ending = sum(slot.row.steps_left <= OFFERED_EARLY for slot in self._taken)
+        room = max(0, self._places.count(None) + ending - len(self._waiting))
         step, self._step = self._step, Step()
         shortages, self._shortages = self._shortages, 0
         return replace(step, bucket=self.bucket, room=room, out_of_memory=shortages)
