@@ -26,6 +26,7 @@ from benchmarks.setting import RESULTS, record
 from kit.errors import Overloaded
 from local import redis as redis_server
 from services.imagegen.queue import Jobs, connect
+from services.imagegen.schemas import Report
 from services.imagegen.settings import Settings
 from tests.chaos.system import System
 from tests.imagegen.fakes import CARD, drawing
@@ -34,7 +35,7 @@ from tests.imagegen.queueing import PICTURE, fill, submit
 WAITING, TENANTS = 20_000, 200
 CALLS = 500
 CLIENTS = 32
-SLOTS, BATCH_SECONDS = 4, 0.25
+SLOTS, STEPS, BATCH_SECONDS = 4, 10, 0.5
 RATE = SLOTS * CARD.pixel_steps(drawing()) / BATCH_SECONDS
 ARRIVALS = 120  # to estimate for
 REFUSALS = 20
@@ -107,8 +108,15 @@ async def paint_forever(jobs: Jobs) -> None:
     """Be a worker that takes as long for a batch as it says."""
     while True:
         await jobs.report("known", CARD, RATE, SLOTS)
+        started = time.monotonic()
         batch = await jobs.claim(SLOTS)
-        await asyncio.sleep(BATCH_SECONDS if batch else 0.01)
+        if not batch:
+            await asyncio.sleep(0.005)
+            continue
+        for step in range(1, STEPS + 1):  # by the clock, so that a busy machine delays it little
+            due = started + step * BATCH_SECONDS / STEPS
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await jobs.renew([Report(job=job, step=step, steps=STEPS) for job in batch])
         for job in batch:
             await jobs.finish(job, [PICTURE])
 
@@ -215,11 +223,11 @@ async def measure(folder: Path) -> dict[str, Any]:
                 max_backlog_seconds=1e9,
             )
             jobs = Jobs(client, settings)
-            limited = Jobs(client, settings.model_copy(update={"max_backlog_seconds": 2.0}))
+            limited = Jobs(client, settings.model_copy(update={"max_backlog_seconds": 3.0}))
             version = (await client.info("server"))["redis_version"]
             await jobs.report("known", CARD, RATE, SLOTS)
             results = {"redis": version, "speed": await speed(client, jobs)}
-            await client.flushdb()
+            await client.flushdb(asynchronous=True)
             painting = asyncio.create_task(paint_forever(jobs))
             results["estimates"] = await estimates(jobs, limited)
             painting.cancel()
