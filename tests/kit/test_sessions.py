@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from kit.models import LocalModel, ModelUnavailable
+from kit.models import LocalModel, ModelUnavailable, resolve
 from kit.onnx_model import OnnxText, Precision
 from kit.sessions import CUDA
 from tests import hub_folders
@@ -76,3 +76,26 @@ def test_the_only_graph_serves_whatever_is_preferred(tmp_path: Path):
 def test_a_graph_that_was_halved_before_is_taken(tmp_path: Path):
     hub_folders.write(tmp_path, "bert", "classify", "onnx/model_fp16.onnx")
     assert OnnxText(LocalModel("half", "1", tmp_path), precision="fp16").backend.endswith("fp16")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["minilm", "emotions", "qa"])
+def test_our_own_graphs_can_be_halved(name: str):
+    model = resolve(f"embedded:{name}", Path(".models"))
+    full, half = (OnnxText(model, precision=precision) for precision in ("fp32", "fp16"))
+    encodings = [full.tokenizer.encode(text) for text in TEXTS]
+    for output, wanted in full.run(encodings).items():
+        found = half.run(encodings)[output]
+        for row, encoding in enumerate(encodings):
+            size = len(encoding) if "logits" in output and name == "qa" else None
+            assert np.abs(found[row][:size] - wanted[row][:size]).max() < 0.05
+
+
+@pytest.mark.skipif(CUDA not in onnxruntime.get_available_providers(), reason="needs a GPU")
+def test_a_gpu_says_in_half_precision_nearly_what_a_cpu_says(both: LocalModel):
+    cpu = OnnxText(both, precision="fp32")
+    gpu = OnnxText(both, precision="auto", device="cuda")
+    encodings = cpu.tokenizer.encode_batch(TEXTS)
+    assert gpu.backend == "onnxruntime-cuda-fp16"
+    difference = gpu.run(encodings)["logits"] - cpu.run(encodings)["logits"]
+    assert np.abs(difference).max() < 0.05
