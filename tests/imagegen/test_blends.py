@@ -61,11 +61,24 @@ async def painting(settings: Settings, folder: Path) -> AsyncGenerator[httpx2.As
 
 async def painted(client: httpx2.AsyncClient, path: str, **body: Any) -> str:
     """Return the digest of the file that comes of a request."""
+    return str((await picture_of(client, path, **body))["sha256"])
+
+
+async def pixels(client: httpx2.AsyncClient, path: str, **body: Any) -> bytes:
+    """Return what the picture of a request shows, whatever its file says of its making."""
+    found = await picture_of(client, path, **body)
+    file = await client.get(found["url"])
+    return Image.open(io.BytesIO(file.content)).tobytes()
+
+
+async def picture_of(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
+    """Return the first picture of a request's job."""
     accepted = await client.post(path, json={"seed": 7, "steps": 2, **body})
     assert accepted.status_code == 202, accepted.text
     job = await finished(client, accepted.headers["Location"])
     assert job["status"] == "done", job["error"]
-    return str(job["pictures"][0]["sha256"])
+    first: dict[str, Any] = job["pictures"][0]
+    return first
 
 
 async def test_the_same_sources_give_the_same_file(settings: Settings, folder: Path) -> None:
@@ -76,11 +89,11 @@ async def test_the_same_sources_give_the_same_file(settings: Settings, folder: P
         assert other != files["as asked"]
 
 
-async def test_a_blend_of_one_text_is_its_prompt(settings: Settings, folder: Path) -> None:
+async def test_a_blend_of_one_text_shows_its_prompt(settings: Settings, folder: Path) -> None:
     async with painting(settings, folder) as client:
-        prompt = await painted(client, "/v1/images", prompt="a boat")
+        prompt = await pixels(client, "/v1/images", prompt="a boat")
         for sources in ([BOAT], [BOAT, BOAT]):
-            assert await painted(client, "/v1/blends", sources=sources) == prompt
+            assert await pixels(client, "/v1/blends", sources=sources) == prompt
 
 
 async def test_what_kandinsky_cannot_do_is_refused_at_once(

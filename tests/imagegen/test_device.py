@@ -69,7 +69,7 @@ def test_fp8_weights_cannot_take_loras():
 
 def test_fp8_without_torchao_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device, "find_spec", lambda _: None)
-    with pytest.raises(ModelUnavailable, match=r"pip install '.\[gpu\]'"):
+    with pytest.raises(ModelUnavailable, match=r"pip install '.\[fp8\]'"):
         plan(Wanted(fp8=True), HOPPER)
 
 
