@@ -2,10 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings import ServiceSettings
+
+
+def _number(given: object) -> object:
+    """Read what the environment gives as text: a Literal compares without converting."""
+    return int(given) if isinstance(given, str) and given.isdecimal() else given
 
 
 class Settings(ServiceSettings):
@@ -43,7 +48,7 @@ class Settings(ServiceSettings):
     """Whether the UNet's linear layers multiply in FP8; needs torchao and a GPU from Ada on."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads that the model may use."""
-    batch_pictures: Literal[1, 2, 4, 8] = 4
+    batch_pictures: Annotated[Literal[1, 2, 4, 8, 16], BeforeValidator(_number)] = 4
     """Pictures painted at once; every batch is padded to it, so it is part of a picture's identity."""
     lease_seconds: Annotated[float, Field(ge=0.2)] = 30.0
     """Time without a sign of life after which a worker's jobs go to another worker."""
