@@ -210,8 +210,7 @@ class Drawing(Frozen):
     @property
     def is_blend(self) -> bool:
         """Tell a blend from a drawing of one prompt, which may start from one picture."""
-        texts = [part.text for part in self.ingredients if part.text is not None]
-        return bool(texts) or (self.starts_from_pictures and not self.prompt)
+        return len(self.ingredients) > 1 or (self.starts_from_pictures and not self.prompt)
 
     @property
     def first_step(self) -> int:
