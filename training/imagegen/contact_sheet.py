@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from training.imagegen.evaluate import Pictures, load, paint
-from training.imagegen.scenes import SIDE
+from training.imagegen.shapes import SIDE
 
 PROMPTS = (
     *("draw a red circle", "draw a red circle above a blue square", "two green hearts"),

@@ -7,11 +7,14 @@ from itertools import pairwise
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
+from training.imagegen import english, russian, spanish
 from training.imagegen.captions import LANGUAGES, syllables
 from training.imagegen.networks import MAX_TOKENS
 from training.imagegen.scenes import sample_scene
 
 SEED = 7
+SCENES = 80_000  # said to find the words; rare forms turn up late
+WORD = r"[^\W\d_]+"
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 LETTERS = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя" + "áéíñóúü"
 
@@ -25,11 +28,21 @@ def known_words(scenes: int) -> list[str]:
     for _ in range(scenes):
         scene = sample_scene(dice)
         for say in LANGUAGES.values():
-            words.update(re.findall(r"[^\W\d_]+", say(scene, dice, dice.random() < 0.6)))
+            words.update(re.findall(WORD, say(scene, dice, dice.random() < 0.6)))
     return sorted(words)
 
 
-def build_tokenizer(scenes: int = 40_000) -> CLIPTokenizer:
+def served_words(scenes: int = SCENES) -> list[str]:
+    """Return the known words without those that only resemble something the model draws."""
+    near = {word for words in (*english.NEAR.values(), *spanish.NEAR.values()) for word in words}
+    near = {word.removeprefix("f:") for word in near}
+    for nouns in russian.NEAR.values():
+        near.update(form for noun in nouns for form in (*noun.forms, *noun.plurals))
+    near.update({word.replace("ё", "е") for word in near})
+    return [word for word in known_words(scenes) if word not in near]
+
+
+def build_tokenizer(scenes: int = SCENES) -> CLIPTokenizer:
     """Build a CLIP tokenizer whose prompts are 32 tokens long at most."""
     merges = word_merges(known_words(scenes))
     merges += [merge for merge in spelling_merges() if merge not in set(merges)]
