@@ -53,7 +53,11 @@ def lost_in(background: str) -> frozenset[str]:
 
 
 def paint(
-    pen: ImageDraw.ImageDraw, background: str, side: int, look: int, taken: list[tuple[Point, float]]
+    pen: ImageDraw.ImageDraw,
+    background: str,
+    side: int,
+    look: int,
+    taken: list[tuple[Point, float]],
 ) -> None:
     """Fill the picture; `look` seeds the small differences, `taken` are discs free of dots."""
     scenery = SCENERIES.get(background)

@@ -73,7 +73,9 @@ def judge(scene: Scene, picture: Picture) -> dict[str, bool]:
     if scene.position:
         found["position"] = len(blobs) == 1 and position_of(blobs[0]) == scene.position
     if scene.size:
-        sizes = [blob.extent > BIG if scene.size == "big" else blob.extent < SMALL for blob in blobs]
+        sizes = [
+            blob.extent > BIG if scene.size == "big" else blob.extent < SMALL for blob in blobs
+        ]
         found["size"] = len(blobs) == 1 and all(sizes)
     if scene.relation:
         found["relation"] = relation_holds(scene, blobs)
@@ -119,7 +121,8 @@ def foreground_of(picture: Picture, background: str, ground: Floats) -> Mask:
     is_cloud = may_be_cloud(background) & (
         np.linalg.norm(seen - PALETTE[NAMES.index("white")], axis=2) < CLOUD_WHITE
     )
-    return (away > FOREGROUND) & ~is_cloud
+    found: Mask = (away > FOREGROUND) & ~is_cloud
+    return found
 
 
 def commonest(pixels: NDArray[np.uint8]) -> str:

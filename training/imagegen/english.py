@@ -84,7 +84,14 @@ BACKGROUNDS = (
     "{}, {} background",
     "{} {} background",
 )
-DAY = ("in the sky", "on a sunny day", "in the daytime", "by day", "under a blue sky", "with clouds")
+DAY = (
+    "in the sky",
+    "on a sunny day",
+    "in the daytime",
+    "by day",
+    "under a blue sky",
+    "with clouds",
+)
 NIGHT = ("at night", "at night", "in the night", "in the night sky", "under the stars")
 SCENERIES: dict[str, tuple[str, ...]] = {
     "day": (*DAY, "day background", "sky background"),
@@ -113,9 +120,13 @@ ENDINGS = (
     + (", hd", " thanks", ", thank you", ", simple", ", cartoon", ", minimalist", " now")
     + (", 8k", ", realistic", ", beautiful", ", digital art", ", cute")
 )
-PRAISE = (
-    ("beautiful", "nice", "cute", "simple", "pretty", "bright", "perfect", "single")
-    + ("happy", "funny", "fluffy", "old", "new", "lovely")
+PRAISE = ("beautiful", "nice", "cute", "simple", "pretty", "bright", "perfect", "single") + (
+    "happy",
+    "funny",
+    "fluffy",
+    "old",
+    "new",
+    "lovely",
 )
 
 

@@ -50,7 +50,11 @@ class Brush:
 
     def outside(self, *wishes: str) -> Colour:
         """Return the first wish that stands out from the object and from the background."""
-        return COLOURS[next(n for n in (*wishes, "gray", "blue", "yellow") if n not in self.lost | {self.colour})]
+        return COLOURS[
+            next(
+                n for n in (*wishes, "gray", "blue", "yellow") if n not in self.lost | {self.colour}
+            )
+        ]
 
 
 def house(brush: Brush) -> None:
@@ -135,9 +139,7 @@ def cat(brush: Brush) -> None:
     """Draw a head with two ears, eyes, a nose and whiskers."""
     ink = brush.inside("black", "white")
     for side in (-1, 1):
-        brush.polygon(
-            [(side * 0.85, -1.05), (side * 0.9, 0.15), (side * 0.12, -0.55)], brush.own
-        )
+        brush.polygon([(side * 0.85, -1.05), (side * 0.9, 0.15), (side * 0.12, -0.55)], brush.own)
     brush.disc(0, 0.2, (0.95, 0.8), brush.own)
     for side in (-1, 1):
         brush.disc(side * 0.36, 0.02, (0.16, 0.19), ink)

@@ -112,7 +112,12 @@ NEAR: dict[str, tuple[Noun, ...]] = {
         neuter("яблок", "о", "яблоки", "яблок"),
         masculine("апельсин"),
     ),
-    "rectangle": (masculine("стол"), masculine("телефон"), masculine("флаг"), feminine("книг", "книг")),
+    "rectangle": (
+        masculine("стол"),
+        masculine("телефон"),
+        masculine("флаг"),
+        feminine("книг", "книг"),
+    ),
     "square": (masculine("торт"), feminine("коробк", "коробок"), masculine("подарк", "подарок")),
     "triangle": (feminine("пирамид", "пирамид"), feminine("пицц", "пицц")),
     "star": (feminine("снежинк", "снежинок"),),
@@ -123,8 +128,18 @@ NEAR: dict[str, tuple[Noun, ...]] = {
         feminine("школ", "школ"),
         feminine("башенк", "башенок"),
     ),
-    "tree": (masculine("лес", plural="леса"), masculine("куст"), feminine("пальм", "пальм"), feminine("берёз", "берёз")),
-    "flower": (masculine("тюльпан"), masculine("букет"), masculine("подсолнух"), feminine("бабочк", "бабочек", animate=True)),
+    "tree": (
+        masculine("лес", plural="леса"),
+        masculine("куст"),
+        feminine("пальм", "пальм"),
+        feminine("берёз", "берёз"),
+    ),
+    "flower": (
+        masculine("тюльпан"),
+        masculine("букет"),
+        masculine("подсолнух"),
+        feminine("бабочк", "бабочек", animate=True),
+    ),
     "face": (
         masculine("человек", animate=True),
         masculine("мальчик", animate=True),
@@ -150,7 +165,16 @@ NEAR: dict[str, tuple[Noun, ...]] = {
         feminine("собачк", "собачек", animate=True),
         masculine("кролик", animate=True),
     ),
-    "robot": (masculine("космонавт", animate=True), masculine("монстр", animate=True), masculine("компьютер")),
+    "robot": (
+        masculine("космонавт", animate=True),
+        masculine("монстр", animate=True),
+        masculine("компьютер"),
+    ),
     "mountain": (masculine("вулкан"), feminine("скал", "скал")),
-    "fish": (feminine("акул", "акул", animate=True), masculine("дельфин", animate=True), masculine("кит", animate=True), feminine("птиц", "птиц", animate=True)),
+    "fish": (
+        feminine("акул", "акул", animate=True),
+        masculine("дельфин", animate=True),
+        masculine("кит", animate=True),
+        feminine("птиц", "птиц", animate=True),
+    ),
 }

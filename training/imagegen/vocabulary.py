@@ -7,7 +7,7 @@ from itertools import pairwise
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from training.imagegen import english, russian, spanish
+from training.imagegen import english, russian_words, spanish
 from training.imagegen.captions import LANGUAGES, syllables
 from training.imagegen.networks import MAX_TOKENS
 from training.imagegen.scenes import sample_scene
@@ -36,7 +36,7 @@ def served_words(scenes: int = SCENES) -> list[str]:
     """Return the known words without those that only resemble something the model draws."""
     near = {word for words in (*english.NEAR.values(), *spanish.NEAR.values()) for word in words}
     near = {word.removeprefix("f:") for word in near}
-    for nouns in russian.NEAR.values():
+    for nouns in russian_words.NEAR.values():
         near.update(form for noun in nouns for form in (*noun.forms, *noun.plurals))
     near.update({word.replace("ё", "е") for word in near})
     return [word for word in known_words(scenes) if word not in near]
