@@ -47,7 +47,13 @@ class Question:
 
 def is_held_out(scene: Scene) -> bool:
     """Whether the caption asks for a thing in a held-out colour."""
-    return scene.says_colour and any((i.kind, i.colour) in HELD_OUT for i in scene.items)
+    return scene.says_colour and scene.is_held_out
+
+
+def is_kin(scene: Scene) -> bool:
+    """Whether it asks for the same things in colours that were not held out."""
+    kinds = {kind for kind, _ in HELD_OUT}
+    return scene.says_colour and not scene.is_held_out and scene.items[0].kind in kinds
 
 
 SETS = {
@@ -61,6 +67,7 @@ SETS = {
     "mixed": Question(("mixed",), 120),
     "background": Question(("single", "object", "scenery"), 150, lambda s: s.says_background),
     "held_out": Question(("single", "object"), 60, is_held_out),
+    "kin": Question(("single", "object"), 60, is_kin),
 }
 
 
@@ -88,7 +95,7 @@ def measure(
             prompts = [say(scene, dice, dice.random() < 0.7) for scene in scenes]
             seeds = [seed * 1000 + number for number in range(len(prompts))]
             pictures = paint(pipeline, prompts, seeds, defaults)
-            swapped = score(scenes, pictures[1:] + pictures[:1])
+            swapped = score(scenes[:50], [*pictures[1:50], pictures[0]])
             found[name][language] = {"n": len(scenes)} | score(scenes, pictures)
             found[name][language]["wrong_prompt_strict"] = swapped["strict"]
             found[name][language]["wrong_prompt_fair"] = swapped["fair"]

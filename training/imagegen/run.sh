@@ -28,7 +28,7 @@ python -m training.imagegen.vae --out "$data" $start
 python -m training.imagegen.prepare --out "$data" --scenes 60000 --seed 22 --hold-out
 train --steps $steps --until $middle
 python -m training.imagegen.export --data "$data" --out "$data/middle"
-python -m training.imagegen.evaluate --model "$data/middle" --sets held_out --out "$data/held_out.json"
+python -m training.imagegen.evaluate --model "$data/middle" --sets held_out kin --out "$data/held_out.json"
 python -m training.imagegen.prepare --out "$data" --seed 31
 train --steps $steps
 python -m training.imagegen.vae --out "$data" --refine --steps 4000

@@ -23,10 +23,10 @@ from training.imagegen.start import start_from
 
 SEED = 20261121
 BATCH = 64  # per process
-STEPS = 2200
-MUON_LR, ADAM_LR = 0.012, 2e-3
+STEPS = 9000
+MUON_LR, ADAM_LR = 0.006, 1e-3
 WARM_UP = 60
-CONSTANT_SHARE, FINAL_SHARE = 0.5, 0.02
+CONSTANT_SHARE, FINAL_SHARE = 0.15, 0.02
 EMA = 0.9985
 NO_CONTEXT_SHARE, EMPTY_CAPTION_SHARE = 0.07, 0.03
 NOISY_FROM = 300  # half of the noise levels are drawn above this one, where shapes are decided
