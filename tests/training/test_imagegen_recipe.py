@@ -94,7 +94,7 @@ def test_both_checkers_accept_drawn_scenes_and_reject_others(kind: str) -> None:
 @pytest.mark.parametrize("background", SCENERIES)
 @pytest.mark.parametrize("kind", [*OBJECTS, "star"])
 def test_everything_stands_out_from_every_scenery(kind: str, background: str) -> None:
-    item = Item(kind, "orange", 0.5, 0.5, 0.6)
+    item = Item(kind, "orange", 0.5, 0.5, 0.52)
     scene = Scene("object" if kind in OBJECTS else "single", (item,), background)
     found = judge(scene, draw(scene))
     assert found["background"]

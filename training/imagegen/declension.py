@@ -39,7 +39,7 @@ def masculine(
     """Decline a hard noun such as круг; `many` is another stem of the plural."""
     first, many = nominative or stem, many or stem
     plural = plural or many + i_or_y(many)
-    of_many = f"{many}ев" if many[-1] == "ц" else f"{many}ов"
+    of_many = many + {"ц": "ев", "ч": "ей"}.get(many[-1], "ов")
     by = f"{stem}ем" if stem[-1] == "ц" else f"{stem}ом"
     accusative = (f"{stem}а", of_many) if animate else (first, plural)
     return Noun(
@@ -119,10 +119,10 @@ def decline(stem: str, gender: str, case: int, animate: bool = False) -> str:
     if animate and case == ACCUSATIVE and gender in {"m", "plural"}:
         case = GENITIVE
     ending = ADJECTIVES[gender][case]
-    if stem == "син":
+    if stem == "син" or (stem[-1] == "ж" and ending[0] == "о"):
         return stem + SOFTENED[ending]
     if stem in STRESSED and ending == "ый":
         ending = "ой"
-    if stem[-1] in "гкхш" and ending[0] == "ы":
+    if stem[-1] in "гкхжш" and ending[0] == "ы":
         ending = f"и{ending[1:]}"
     return stem + ending

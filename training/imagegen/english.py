@@ -183,8 +183,13 @@ def noun_for(kind: str, dice: random.Random) -> str:
 
 def counted(item: Item, dice: random.Random) -> str:
     """Name several equal items."""
-    *before, noun = dice.choice(NOUNS[item.kind]).split(" ")
-    return " ".join([colour_word(item.colour, dice), *before, PLURALS.get(noun, noun + "s")])
+    return f"{colour_word(item.colour, dice)} {plural(dice.choice(NOUNS[item.kind]))}"
+
+
+def plural(noun: str) -> str:
+    """Return a noun's plural; of several words, the last one's."""
+    *before, last = noun.split(" ")
+    return " ".join([*before, PLURALS.get(last, last + "s")])
 
 
 def colour_word(colour: str, dice: random.Random) -> str:

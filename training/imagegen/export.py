@@ -8,10 +8,12 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
+from training.imagegen.forms import give_rare_forms_their_meaning
 from training.imagegen.networks import SHIPPED, TINY, Denoiser, build_scheduler
 from training.imagegen.shapes import SIDE
 from training.imagegen.vocabulary import served_words
@@ -24,7 +26,7 @@ DEFAULTS = {
     "width": SIDE,
     "height": SIDE,
     "steps": 12,
-    "guidance": 4.0,
+    "guidance": 3.0,
     "scheduler": "euler_a",
     "upscale": "lanczos",
 }
@@ -35,6 +37,9 @@ def assemble(data: Path, tiny: bool) -> StableDiffusionXLPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(data / "tokenizer")
     model = Denoiser(tokenizer, TINY if tiny else SHIPPED)
     model.load_state_dict(torch.load(data / "checkpoint.pt", weights_only=True)["average"])
+    counts = np.bincount(np.load(data / "tokens.npy").ravel(), minlength=len(tokenizer))
+    for encoder in (model.text_encoder, model.text_encoder_2):
+        give_rare_forms_their_meaning(encoder, tokenizer, counts)
     return StableDiffusionXLPipeline(
         vae=AutoencoderKL.from_pretrained(data / "vae"),
         text_encoder=model.text_encoder,

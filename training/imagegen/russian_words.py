@@ -124,7 +124,7 @@ NEAR: dict[str, tuple[Noun, ...]] = {
     "house": (
         masculine("замк", "замок"),
         masculine("город", plural="города"),
-        masculine("дворц", "дворец"),
+        masculine("терем", plural="терема"),
         feminine("школ", "школ"),
         feminine("башенк", "башенок"),
     ),

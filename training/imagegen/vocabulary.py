@@ -7,14 +7,13 @@ from itertools import pairwise
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from training.imagegen import english, russian_words, spanish
 from training.imagegen.captions import LANGUAGES, syllables
+from training.imagegen.forms import WORD, lemmas, near_words
 from training.imagegen.networks import MAX_TOKENS
 from training.imagegen.scenes import sample_scene
 
 SEED = 7
 SCENES = 80_000  # said to find the words; rare forms turn up late
-WORD = r"[^\W\d_]+"
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 LETTERS = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя" + "áéíñóúü"
 
@@ -22,9 +21,9 @@ Merge = tuple[str, str]
 
 
 def known_words(scenes: int) -> list[str]:
-    """Collect every word that the captions use, by saying many scenes."""
+    """Collect every word that the captions use: those of many scenes, and all forms of each."""
     dice = random.Random(SEED)
-    words: set[str] = set()
+    words = {form for forms in lemmas() for form in forms}
     for _ in range(scenes):
         scene = sample_scene(dice)
         for say in LANGUAGES.values():
@@ -34,11 +33,7 @@ def known_words(scenes: int) -> list[str]:
 
 def served_words(scenes: int = SCENES) -> list[str]:
     """Return the known words without those that only resemble something the model draws."""
-    near = {word for words in (*english.NEAR.values(), *spanish.NEAR.values()) for word in words}
-    near = {word.removeprefix("f:") for word in near}
-    for nouns in russian_words.NEAR.values():
-        near.update(form for noun in nouns for form in (*noun.forms, *noun.plurals))
-    near.update({word.replace("ё", "е") for word in near})
+    near = near_words()
     return [word for word in known_words(scenes) if word not in near]
 
 
