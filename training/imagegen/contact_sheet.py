@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     defaults = json.loads((args.model / "defaults.json").read_text())
     prompts = [prompt for prompt in PROMPTS for _ in SEEDS]
     pictures = paint(load(args.model), prompts, list(SEEDS) * len(PROMPTS), defaults)
-    sheet(pictures, PROMPTS).quantize(128).save(args.model / "contact-sheet.png", optimize=True)
+    sheet(pictures, PROMPTS).save(args.model / "contact-sheet.png", optimize=True)
 
 
 if __name__ == "__main__":

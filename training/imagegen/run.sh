@@ -7,7 +7,7 @@ data=$1
 model=${2:-models/tiny-sdxl}
 start=${3:+--start $3}
 steps=10000
-middle=3500
+middle=3200
 export OMP_NUM_THREADS=1
 # glibc would hand the large buffers of every step back to the kernel and fault them in again.
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296
