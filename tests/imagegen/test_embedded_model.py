@@ -1,5 +1,6 @@
 """The embedded model, loaded as the worker loads it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,14 @@ def wish(prompt: str, seed: int = 3) -> Drawing:
     return drawing(prompt, steps=12, seed=seed)
 
 
+def mean(picture: Image.Image, box: tuple[int, int, int, int]) -> list[int]:
+    """Return the mean colour of a box."""
+    return [round(c) for c in np.asarray(picture.crop(box), float).mean(axis=(0, 1))]
+
+
 def middle(picture: Image.Image) -> list[int]:
     """Return the mean colour of the middle."""
-    box = np.asarray(picture.crop((24, 24, 40, 40)), float)
-    return [round(channel) for channel in box.mean(axis=(0, 1))]
+    return mean(picture, (24, 24, 40, 40))
 
 
 def test_a_red_circle_is_red_in_every_language(painter: Painter) -> None:
@@ -39,6 +44,35 @@ def test_a_red_circle_is_red_in_every_language(painter: Painter) -> None:
     for prompt, painted in zip(prompts, all_painted, strict=True):
         red, green, blue = middle(painted.pictures[0])
         assert red > 150 > max(green, blue), prompt
+
+
+def test_one_thing_stands_above_the_other(painter: Painter) -> None:
+    [painted] = paint_all(painter, [wish("a red circle above a blue square")])
+    [picture] = painted.pictures
+    red, _, blue = mean(picture, (28, 12, 36, 20))
+    assert red > 150 > blue
+    red, _, blue = mean(picture, (28, 44, 36, 52))
+    assert blue > 150 > red
+
+
+def test_a_scenery_is_painted_behind(painter: Painter) -> None:
+    prompts = ("a house on the grass", "un gato de noche", "нарисуй жёлтую звезду на синем фоне")
+    painted = paint_all(painter, [wish(prompt) for prompt in prompts])
+    day, night, blue = (each.pictures[0] for each in painted)
+    red, green, _ = mean(day, (1, 58, 6, 63))
+    assert green > red + 40
+    assert max(mean(night, (30, 0, 34, 4))) < 110
+    red, _, high = mean(blue, (1, 1, 6, 6))
+    assert high > 150 > red
+
+
+def test_it_says_what_it_knows() -> None:
+    model = resolve("embedded:tiny-sdxl", Path(".models"))
+    defaults = json.loads(model.file("defaults.json").read_text())
+    words = set(defaults["vocabulary"])
+    assert {"house", "casa", "домик", "синем", "night"} <= words
+    assert not {"dog", "perro", "собака", "dragon"} & words
+    assert "simple shapes" in defaults["note"]
 
 
 def test_company_does_not_change_its_pictures_either(painter: Painter) -> None:

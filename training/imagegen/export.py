@@ -8,19 +8,25 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
-from training.imagegen.networks import SHIPPED, TINY, build_scheduler
-from training.imagegen.scenes import SIDE
-from training.imagegen.train import Denoiser
+from training.imagegen.forms import give_rare_forms_their_meaning
+from training.imagegen.networks import SHIPPED, TINY, Denoiser, build_scheduler
+from training.imagegen.shapes import SIDE
+from training.imagegen.vocabulary import served_words
 
+NOTE = (
+    "This picture was painted by the small built-in model, "
+    "which knows simple shapes and objects only."
+)
 DEFAULTS = {
     "width": SIDE,
     "height": SIDE,
     "steps": 12,
-    "guidance": 4.0,
+    "guidance": 3.0,
     "scheduler": "euler_a",
     "upscale": "lanczos",
 }
@@ -31,6 +37,9 @@ def assemble(data: Path, tiny: bool) -> StableDiffusionXLPipeline:
     tokenizer = CLIPTokenizer.from_pretrained(data / "tokenizer")
     model = Denoiser(tokenizer, TINY if tiny else SHIPPED)
     model.load_state_dict(torch.load(data / "checkpoint.pt", weights_only=True)["average"])
+    counts = np.bincount(np.load(data / "tokens.npy").ravel(), minlength=len(tokenizer))
+    for encoder in (model.text_encoder, model.text_encoder_2):
+        give_rare_forms_their_meaning(encoder, tokenizer, counts)
     return StableDiffusionXLPipeline(
         vae=AutoencoderKL.from_pretrained(data / "vae"),
         text_encoder=model.text_encoder,
@@ -51,6 +60,12 @@ def forget_origin(config: Path) -> None:
     config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
+def defaults_text(tiny: bool) -> str:
+    """Return defaults.json: how to call the pipeline, and which words it knows."""
+    words = {"note": NOTE, "vocabulary": served_words(*([400] if tiny else []))}
+    return json.dumps(DEFAULTS | words, ensure_ascii=False) + "\n"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Save the pipeline and its defaults."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -61,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     pipeline = assemble(args.data, args.tiny).to(dtype=torch.float16)
     pipeline.save_pretrained(args.out, safe_serialization=True)
     forget_origin(args.out / "vae" / "config.json")
-    (args.out / "defaults.json").write_text(json.dumps(DEFAULTS, indent=2) + "\n")
+    (args.out / "defaults.json").write_text(defaults_text(args.tiny))
     size = sum(file.stat().st_size for file in args.out.rglob("*") if file.is_file())
     print(f"{args.out}: {size / 1e6:.2f} MB")
 

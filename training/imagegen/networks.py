@@ -6,13 +6,19 @@ import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.resnet import ResnetBlock2D
-from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
-from training.imagegen.scenes import SIDE
+from training.imagegen.shapes import SIDE
 
 MAX_TOKENS = 32
 TIME_ID_CHANNELS = 16  # per number in SDXL's six size and crop conditions
+TIME_IDS = (SIDE, SIDE, 0, 0, SIDE, SIDE)
 TRAINING_STEPS = 1000  # noise levels, not optimiser steps
 
 
@@ -134,3 +140,25 @@ def build_scheduler() -> EulerAncestralDiscreteScheduler:
     )
     scheduler.register_to_config(clip_sample=False)
     return scheduler
+
+
+class Denoiser(nn.Module):
+    """The trained parts of the pipeline under one name."""
+
+    def __init__(self, tokenizer: CLIPTokenizer, sizes: Sizes = SHIPPED) -> None:
+        """Build fresh weights for a tokenizer."""
+        super().__init__()
+        self.unet = build_unet(sizes)
+        self.text_encoder, self.text_encoder_2 = build_text_encoders(
+            len(tokenizer), tokenizer.eos_token_id, sizes
+        )
+
+    def forward(self, noisy: Tensor, steps: Tensor, tokens: Tensor, kept: Tensor) -> Tensor:
+        """Predict v from latents (n, 4, 16, 16), noise levels (n), tokens (n, 32) and mask (n)."""
+        first = self.text_encoder(tokens, output_hidden_states=True)
+        second = self.text_encoder_2(tokens, output_hidden_states=True)
+        context = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        sizes = torch.tensor([TIME_IDS]).expand(len(noisy), -1)
+        added = {"text_embeds": second.text_embeds * kept[:, None], "time_ids": sizes}
+        context = context * kept[:, None, None]
+        return self.unet(noisy, steps, context, added_cond_kwargs=added).sample  # type: ignore[no-any-return]

@@ -1,7 +1,8 @@
-"""Write the training set: python -m training.imagegen.prepare --out DIR [--tiny].
+"""Write the training set: python -m training.imagegen.prepare --out DIR [--hold-out] [--tiny].
 
 Reads DIR/vae; writes DIR/tokenizer, DIR/latents.npy (n, 4, 16, 16), already scaled, and
 DIR/tokens.npy (n, 6, 32): two captions in each of three languages. Nothing is downloaded.
+With --hold-out no scene has a thing in a held-out colour (scenes.HELD_OUT).
 """
 
 import argparse
@@ -21,7 +22,7 @@ from training.imagegen.vae import pixels
 from training.imagegen.vocabulary import build_tokenizer
 
 SEED = 11
-SCENES = 64_000
+SCENES = 100_000
 CAPTIONS_PER_LANGUAGE = 2
 ENCODED_AT_ONCE = 64
 
@@ -41,6 +42,16 @@ def tokens_of(
     return found.reshape(len(scenes), -1, MAX_TOKENS)
 
 
+def sample_scenes(count: int, dice: random.Random, hold_out: bool) -> list[Scene]:
+    """Sample scenes of the training mix."""
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        scene = sample_scene(dice)
+        if not (hold_out and scene.is_held_out):
+            scenes.append(scene)
+    return scenes
+
+
 @torch.inference_mode()
 def latents_of(scenes: list[Scene], vae: AutoencoderKL) -> NDArray[np.float16]:
     """Draw and encode every scene; returns scaled latents (n, 4, 16, 16)."""
@@ -53,17 +64,26 @@ def latents_of(scenes: list[Scene], vae: AutoencoderKL) -> NDArray[np.float16]:
     return np.concatenate(parts)
 
 
+def saved_tokenizer(folder: Path, tiny: bool) -> CLIPTokenizer:
+    """Load the tokenizer, or build it on the first call."""
+    if not folder.exists():
+        build_tokenizer(*([400] if tiny else [])).save_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Build the tokenizer, sample the scenes, save words and latents."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", type=int, default=SCENES)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--hold-out", action="store_true")
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    dice = random.Random(SEED)
-    scenes = [sample_scene(dice) for _ in range(64 if args.tiny else SCENES)]
-    tokenizer = build_tokenizer(400 if args.tiny else 40_000)
-    tokenizer.save_pretrained(args.out / "tokenizer")
+    dice = random.Random(args.seed)
+    scenes = sample_scenes(64 if args.tiny else args.scenes, dice, args.hold_out)
+    tokenizer = saved_tokenizer(args.out / "tokenizer", args.tiny)
     np.save(args.out / "tokens.npy", tokens_of(scenes, tokenizer, dice))
     vae = AutoencoderKL.from_pretrained(args.out / "vae")
     np.save(args.out / "latents.npy", latents_of(scenes, vae))

@@ -1,6 +1,5 @@
 """Sample small scenes and draw them as 64x64 pictures; captions.py says them in words."""
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,31 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-SIDE = 64
-OVERSAMPLING = 3
+from training.imagegen.backgrounds import SCENERIES, lost_in, paint
+from training.imagegen.objects import (
+    DRAWERS,
+    IN_THE_SKY,
+    OBJECTS,
+    USUAL_BACKGROUNDS,
+    USUAL_COLOURS,
+    Brush,
+)
+from training.imagegen.shapes import COLOURS, OUTLINES, SHAPES, SIDE, Point, moved
 
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (222, 28, 36),
-    "orange": (250, 130, 10),
-    "yellow": (252, 218, 20),
-    "green": (30, 155, 60),
-    "blue": (35, 75, 220),
-    "purple": (125, 45, 165),
-    "pink": (252, 140, 190),
-    "black": (14, 14, 14),
-    "white": (250, 250, 250),
-    "gray": (135, 135, 135),
-}
-SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond")
-OBJECTS = ("house", "tree", "flower", "face")
+OVERSAMPLING = 3
 POSITIONS = ("left", "right", "top", "bottom", "centre")
 RELATIONS = ("above", "below", "left of", "right of", "beside")
-# Colours that an object takes when the caption names none.
-OBJECT_COLOURS = {"house": "orange", "tree": "green", "flower": "pink", "face": "yellow"}
-KIND_SHARES = {"single": 0.52, "pair": 0.22, "count": 0.11, "object": 0.15}
-
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
+KIND_SHARES = {
+    "single": 0.2,
+    "pair": 0.28,
+    "count": 0.13,
+    "object": 0.28,
+    "mixed": 0.08,  # pairs with an object, two or three equal objects
+    "scenery": 0.03,  # a background alone
+}
+# Left out of the first half of a training with --hold-out; every word form occurs in other pairs.
+HELD_OUT = {
+    ("cross", "purple"),
+    ("cross", "green"),
+    ("rectangle", "red"),
+    ("rectangle", "pink"),
+    ("cat", "blue"),
+    ("robot", "green"),
+    ("car", "purple"),
+    ("boat", "pink"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ class Scene:
     relation: str = ""
     says_colour: bool = True
     says_background: bool = True
+    look: int = 0  # seeds the background's small differences
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether one of its things has a held-out colour."""
+        return any((item.kind, item.colour) in HELD_OUT for item in self.items)
 
 
 def sample_scene(dice: random.Random, kind: str | None = None) -> Scene:
@@ -68,63 +81,132 @@ def sample_scene(dice: random.Random, kind: str | None = None) -> Scene:
 
 
 def sample_single(dice: random.Random) -> Scene:
-    """Sample one shape; four in ten have a stated position, the rest sit near the centre."""
+    """Sample one shape; a third have a stated position, the rest wander about the centre."""
     position = dice.choice(POSITIONS) if dice.random() < 0.35 else ""
-    size = dice.choice(("big", "small")) if not position and dice.random() < 0.2 else ""
-    says_colour = dice.random() < 0.93
+    size = dice.choice(("big", "small")) if not position and dice.random() < 0.25 else ""
     colour = dice.choice(list(COLOURS))
-    background, says_background = sample_background(dice, {colour})
-    x, y = place(dice, position)
+    background, said = sample_background(dice, {colour}, scenic=0.3)
+    x, y = place(dice, position, 0.03 if position or size == "big" else 0.09)
     item = Item(dice.choice(SHAPES), colour, x, y, sample_diameter(dice, position, size))
-    return Scene("single", (item,), background, position, size, "", says_colour, says_background)
+    return Scene(
+        "single",
+        (item,),
+        background,
+        position,
+        size,
+        says_colour=dice.random() < 0.93,
+        says_background=said,
+        look=dice.getrandbits(16),
+    )
 
 
 def sample_pair(dice: random.Random) -> Scene:
     """Sample two shapes side by side or one above the other; `beside` reads left to right."""
-    relation = dice.choice((*RELATIONS, "beside"))  # "A and B" is what people type most
     first, second = dice.sample(SHAPES, 2) if dice.random() < 0.9 else [dice.choice(SHAPES)] * 2
+    return pair_of(dice, "pair", first, second)
+
+
+def pair_of(dice: random.Random, kind: str, first: str, second: str) -> Scene:
+    """Place two things in a relation."""
+    relation = dice.choice((*RELATIONS, "beside"))  # "A and B" is what people type most
     colours = [dice.choice(list(COLOURS)) for _ in range(2)]
     if first == second:
         colours = dice.sample(list(COLOURS), 2)
-    background, says_background = sample_background(dice, set(colours))
-    centres = RELATION_CENTRES[relation]
+    background, said = sample_background(dice, set(colours), scenic=0.25)
+    is_upright = relation in {"above", "below"}
+    shift = dice.uniform(-0.05, 0.05)  # both move together across their common axis
     items = [
-        Item(kind, colour, jitter(dice, x, 0.025), jitter(dice, y, 0.025), dice.uniform(0.32, 0.42))
-        for kind, colour, (x, y) in zip((first, second), colours, centres, strict=True)
+        Item(
+            thing,
+            colour,
+            jitter(dice, x, 0.015) + (shift if is_upright else 0),
+            jitter(dice, y, 0.015) + (0 if is_upright else shift),
+            dice.uniform(0.33, 0.41),
+        )
+        for thing, colour, (x, y) in zip(
+            (first, second), colours, RELATION_CENTRES[relation], strict=True
+        )
     ]
     return Scene(
-        "pair", tuple(items), background, relation=relation, says_background=says_background
+        kind,
+        tuple(items),
+        background,
+        relation=relation,
+        says_background=said,
+        look=dice.getrandbits(16),
     )
 
 
 def sample_count(dice: random.Random) -> Scene:
-    """Sample two or three equal shapes."""
-    centres = COUNT_CENTRES[dice.choice((2, 3))]
-    diameter = dice.uniform(0.32, 0.4) if len(centres) == 2 else dice.uniform(0.29, 0.32)
-    kind, colour = dice.choice(SHAPES), dice.choice(list(COLOURS))
-    background, says_background = sample_background(dice, {colour})
+    """Sample two to four equal shapes."""
+    return count_of(dice, "count", dice.choice(SHAPES), dice.choice((2, 3, 4)))
+
+
+def count_of(dice: random.Random, kind: str, thing: str, number: int) -> Scene:
+    """Place equal things."""
+    diameter = dice.uniform(0.32, 0.4) if number == 2 else dice.uniform(0.29, 0.33)
+    colour = dice.choice(list(COLOURS))
+    background, said = sample_background(dice, {colour}, scenic=0.25)
     items = tuple(
-        Item(kind, colour, jitter(dice, x, 0.02), jitter(dice, y, 0.02), diameter)
-        for x, y in centres
+        Item(thing, colour, jitter(dice, x, 0.02), jitter(dice, y, 0.02), diameter)
+        for x, y in COUNT_CENTRES[number]
     )
-    return Scene("count", items, background, says_background=says_background)
+    return Scene(kind, items, background, says_background=said, look=dice.getrandbits(16))
 
 
 def sample_object(dice: random.Random) -> Scene:
-    """Sample one composed object; an unnamed colour is the object's usual one."""
-    kind = dice.choice(OBJECTS)
+    """Sample one object; what is not said is as usual."""
+    thing = dice.choice(OBJECTS)
     says_colour = dice.random() < 0.6
-    colour = dice.choice(list(COLOURS)) if says_colour else OBJECT_COLOURS[kind]
-    background, says_background = sample_background(dice, {colour})
-    x, y = place(dice, "")
-    item = Item(kind, colour, x, y, dice.uniform(0.54, 0.68))
+    colour = dice.choice(list(COLOURS)) if says_colour else USUAL_COLOURS[thing]
+    background, said = sample_background(dice, {colour}, 0.7, USUAL_BACKGROUNDS.get(thing, "white"))
+    position = dice.choice(("left", "right", "centre")) if dice.random() < 0.12 else ""
+    size = dice.choice(("big", "small")) if not position and dice.random() < 0.15 else ""
+    diameter = dice.uniform(0.5, 0.66)
+    if position:
+        diameter = dice.uniform(0.4, 0.46)
+    elif size:
+        diameter = dice.uniform(0.72, 0.78) if size == "big" else dice.uniform(0.34, 0.4)
+    x, y = place(dice, position, 0.03 if position or size == "big" else 0.07)
+    if not position:
+        y = grounded(dice, thing, background, y, diameter)
+    item = Item(thing, colour, x, y, diameter)
     return Scene(
         "object",
         (item,),
         background,
+        position,
+        size,
         says_colour=says_colour,
-        says_background=says_background,
+        says_background=said,
+        look=dice.getrandbits(16),
     )
+
+
+def grounded(dice: random.Random, thing: str, background: str, y: float, diameter: float) -> float:
+    """Return the height of an object's centre: on the ground, or up in the sky."""
+    if background not in SCENERIES or diameter > 0.7:
+        return y
+    if thing in IN_THE_SKY:
+        return jitter(dice, 0.4, 0.04)
+    if SCENERIES[background].ground is None:
+        return y
+    return jitter(dice, 0.86, 0.03) - diameter / 2
+
+
+def sample_mixed(dice: random.Random) -> Scene:
+    """Sample a pair with at least one object, or two or three equal objects."""
+    thing = dice.choice(OBJECTS)
+    if dice.random() < 0.4:
+        return count_of(dice, "mixed", thing, dice.choice((2, 2, 3)))
+    things = [thing, dice.choice([o for o in (*OBJECTS, *SHAPES) if o != thing])]
+    dice.shuffle(things)
+    return pair_of(dice, "mixed", *things)
+
+
+def sample_scenery(dice: random.Random) -> Scene:
+    """Sample a scenery without anything in it."""
+    return Scene("scenery", (), dice.choice(list(SCENERIES)), look=dice.getrandbits(16))
 
 
 SAMPLERS: dict[str, Callable[[random.Random], Scene]] = {
@@ -132,48 +214,54 @@ SAMPLERS: dict[str, Callable[[random.Random], Scene]] = {
     "pair": sample_pair,
     "count": sample_count,
     "object": sample_object,
+    "mixed": sample_mixed,
+    "scenery": sample_scenery,
 }
 RELATION_CENTRES: dict[str, tuple[Point, Point]] = {
-    "above": ((0.5, 0.27), (0.5, 0.74)),
-    "below": ((0.5, 0.74), (0.5, 0.27)),
-    "left of": ((0.27, 0.5), (0.73, 0.5)),
-    "right of": ((0.73, 0.5), (0.27, 0.5)),
-    "beside": ((0.27, 0.5), (0.73, 0.5)),
+    "above": ((0.5, 0.26), (0.5, 0.74)),
+    "below": ((0.5, 0.74), (0.5, 0.26)),
+    "left of": ((0.26, 0.5), (0.74, 0.5)),
+    "right of": ((0.74, 0.5), (0.26, 0.5)),
+    "beside": ((0.26, 0.5), (0.74, 0.5)),
 }
 COUNT_CENTRES: dict[int, tuple[Point, ...]] = {
     2: ((0.27, 0.5), (0.73, 0.5)),
     3: ((0.5, 0.26), (0.25, 0.73), (0.75, 0.73)),
+    4: ((0.26, 0.26), (0.74, 0.26), (0.26, 0.74), (0.74, 0.74)),
 }
 POSITION_CENTRES: dict[str, Point] = {
-    "left": (0.29, 0.5),
-    "right": (0.71, 0.5),
-    "top": (0.5, 0.29),
-    "bottom": (0.5, 0.71),
+    "left": (0.28, 0.5),
+    "right": (0.72, 0.5),
+    "top": (0.5, 0.28),
+    "bottom": (0.5, 0.72),
     "centre": (0.5, 0.5),
     "": (0.5, 0.5),
 }
 
 
-def place(dice: random.Random, position: str) -> Point:
+def place(dice: random.Random, position: str, by: float) -> Point:
     """Return a centre near the named position."""
     x, y = POSITION_CENTRES[position]
-    return jitter(dice, x, 0.03), jitter(dice, y, 0.03)
+    return jitter(dice, x, by), jitter(dice, y, by)
 
 
 def sample_diameter(dice: random.Random, position: str, size: str) -> float:
-    """Return a diameter that fits the position and the size word."""
+    """Return a shape's diameter that fits the position and the size word."""
     if size:
-        return dice.uniform(0.62, 0.72) if size == "big" else dice.uniform(0.3, 0.36)
-    return dice.uniform(0.36, 0.46) if position else dice.uniform(0.44, 0.58)
+        return dice.uniform(0.64, 0.74) if size == "big" else dice.uniform(0.28, 0.34)
+    return dice.uniform(0.36, 0.46) if position else dice.uniform(0.42, 0.6)
 
 
-def sample_background(dice: random.Random, taken: set[str]) -> tuple[str, bool]:
-    """Return a background unlike the items, and whether it is said; unsaid is mostly white."""
-    free = [colour for colour in COLOURS if colour not in taken]
+def sample_background(
+    dice: random.Random, taken: set[str], scenic: float, usual: str = "white"
+) -> tuple[str, bool]:
+    """Return a background that hides no item, and whether it is said; unsaid is nearly as usual."""
     if dice.random() < 0.55:
-        return dice.choice(free), True
-    default = next(colour for colour in ("white", "black", "blue") if colour in free)
-    return (default if dice.random() < 0.93 else dice.choice(free)), False
+        names = list(SCENERIES if dice.random() < scenic else COLOURS)
+        return dice.choice([name for name in names if not lost_in(name) & taken]), True
+    defaults = [usual] * 9 + ["white"] if dice.random() < 0.97 else list(COLOURS)
+    dice.shuffle(defaults)
+    return next(n for n in (*defaults, "blue", "black") if not lost_in(n) & taken), False
 
 
 def jitter(dice: random.Random, value: float, by: float) -> float:
@@ -184,8 +272,10 @@ def jitter(dice: random.Random, value: float, by: float) -> float:
 def draw(scene: Scene) -> NDArray[np.uint8]:
     """Draw a scene as RGB bytes of shape (64, 64, 3), antialiased by oversampling."""
     side = SIDE * OVERSAMPLING
-    picture = Image.new("RGB", (side, side), COLOURS[scene.background])
+    picture = Image.new("RGB", (side, side))
     pen = ImageDraw.Draw(picture)
+    taken = [((item.x, item.y), item.diameter / 2) for item in scene.items]
+    paint(pen, scene.background, side, scene.look, taken)
     for item in scene.items:
         draw_item(pen, item, side, scene.background)
     return np.asarray(picture.reduce(OVERSAMPLING))
@@ -195,120 +285,7 @@ def draw_item(pen: ImageDraw.ImageDraw, item: Item, side: int, background: str) 
     """Draw one shape or object in its place."""
     radius = item.diameter * side / 2
     centre = (item.x * side, item.y * side)
-    if item.kind in OBJECTS:
-        OBJECT_DRAWERS[item.kind](pen, centre, radius, item.colour, background)
+    if item.kind in DRAWERS:
+        DRAWERS[item.kind](Brush(pen, centre, radius, item.colour, lost_in(background)))
     else:
-        pen.polygon(moved(outline(item.kind), centre, radius), fill=COLOURS[item.colour])
-
-
-def outline(kind: str) -> list[Point]:
-    """Return the outline of a shape around the origin, about one unit in radius."""
-    if kind == "circle":
-        return ring(48, 1.0)
-    if kind == "square":
-        return [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]
-    if kind == "triangle":
-        return [(0.0, -1.0), (1.05, 0.85), (-1.05, 0.85)]
-    if kind == "diamond":
-        return [(0.0, -1.15), (0.85, 0.0), (0.0, 1.15), (-0.85, 0.0)]
-    return star() if kind == "star" else heart()
-
-
-def ring(corners: int, radius: float) -> list[Point]:
-    """Return a regular polygon with its first corner on top."""
-    turns = [2 * math.pi * i / corners for i in range(corners)]
-    return [(radius * math.sin(a), -radius * math.cos(a)) for a in turns]
-
-
-def star() -> list[Point]:
-    """Return a five-pointed star."""
-    outer, inner = ring(10, 1.18), ring(10, 0.5)
-    return [(outer if i % 2 == 0 else inner)[i] for i in range(10)]
-
-
-def heart() -> list[Point]:
-    """Return a heart from the well-known 16 sin^3 curve."""
-    turns = [2 * math.pi * i / 48 for i in range(48)]
-    return [
-        (
-            1.05 * math.sin(a) ** 3,
-            -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)) / 15
-            - 0.1,
-        )
-        for a in turns
-    ]
-
-
-def moved(points: list[Point], centre: Point, radius: float) -> list[Point]:
-    """Scale points and move them to a centre."""
-    return [(centre[0] + x * radius, centre[1] + y * radius) for x, y in points]
-
-
-def box(centre: Point, radius: float, x: float, y: float, half: Point) -> list[Point]:
-    """Return the two corners of a box at (x, y) in units of the radius."""
-    return moved([(x - half[0], y - half[1]), (x + half[0], y + half[1])], centre, radius)
-
-
-def detail(colour: str, background: str, wish: str) -> Colour:
-    """Return the wished colour of a detail, or one that still stands out."""
-    for name in (wish, "black", "white", "gray"):
-        if name not in {colour, background}:
-            return COLOURS[name]
-    raise AssertionError("one of four colours is free")
-
-
-def draw_house(
-    pen: ImageDraw.ImageDraw, centre: Point, radius: float, colour: str, background: str
-) -> None:
-    """Draw coloured walls, a roof, a door and two windows."""
-    roof = detail(colour, background, "gray" if "red" in {colour, background} else "red")
-    opening = detail(colour, colour, "black")
-    pen.rectangle(box(centre, radius, 0, 0.4, (0.8, 0.6)), fill=COLOURS[colour])
-    pen.polygon(moved([(0, -1), (1.05, -0.15), (-1.05, -0.15)], centre, radius), fill=roof)
-    pen.rectangle(box(centre, radius, 0, 0.66, (0.18, 0.34)), fill=opening)
-    for x in (-0.5, 0.5):
-        pen.rectangle(box(centre, radius, x, 0.3, (0.16, 0.16)), fill=opening)
-
-
-def draw_tree(
-    pen: ImageDraw.ImageDraw, centre: Point, radius: float, colour: str, background: str
-) -> None:
-    """Draw a trunk under a round coloured crown."""
-    trunk = (110, 70, 35) if background != "black" else (150, 100, 60)
-    pen.rectangle(box(centre, radius, 0, 0.65, (0.15, 0.4)), fill=trunk)
-    pen.ellipse(box(centre, radius, 0, -0.3, (0.75, 0.75)), fill=COLOURS[colour])
-
-
-def draw_flower(
-    pen: ImageDraw.ImageDraw, centre: Point, radius: float, colour: str, background: str
-) -> None:
-    """Draw a stem, five coloured petals and a heart of another colour."""
-    stem = detail(colour, background, "green")
-    pen.rectangle(box(centre, radius, 0, 0.6, (0.08, 0.45)), fill=stem)
-    for x, y in ring(5, 0.46):
-        pen.ellipse(box(centre, radius, x, y - 0.3, (0.34, 0.34)), fill=COLOURS[colour])
-    pen.ellipse(box(centre, radius, 0, -0.3, (0.24, 0.24)), fill=detail(colour, colour, "yellow"))
-
-
-def draw_face(
-    pen: ImageDraw.ImageDraw,
-    centre: Point,
-    radius: float,
-    colour: str,
-    background: str,  # noqa: ARG001 - all objects are drawn by one call
-) -> None:
-    """Draw a round smiling face."""
-    ink = detail(colour, colour, "black")
-    pen.ellipse(box(centre, radius, 0, 0, (1.0, 1.0)), fill=COLOURS[colour])
-    for x in (-0.38, 0.38):
-        pen.ellipse(box(centre, radius, x, -0.25, (0.17, 0.17)), fill=ink)
-    corners = box(centre, radius, 0, 0.12, (0.55, 0.5))
-    pen.arc([*corners[0], *corners[1]], 20, 160, fill=ink, width=max(1, round(radius * 0.16)))
-
-
-OBJECT_DRAWERS: dict[str, Callable[[ImageDraw.ImageDraw, Point, float, str, str], None]] = {
-    "house": draw_house,
-    "tree": draw_tree,
-    "flower": draw_flower,
-    "face": draw_face,
-}
+        pen.polygon(moved(OUTLINES[item.kind], centre, radius), fill=COLOURS[item.colour])

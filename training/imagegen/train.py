@@ -1,6 +1,7 @@
 """Train the UNet and both text encoders: python -m training.imagegen.train --data DIR [--tiny].
 
 Reads what `prepare` wrote and saves DIR/checkpoint.pt; started again, it continues from there.
+With --start MODEL it begins with the weights of an earlier version instead of fresh ones.
 With --world 2 start it twice (--rank 0 and 1): single-threaded processes that average gradients
 over gloo are faster on a busy machine than one process with several threads.
 """
@@ -16,50 +17,19 @@ import torch
 from torch import Tensor, distributed, nn
 from transformers import CLIPTokenizer
 
-from training.imagegen.networks import (
-    SHIPPED,
-    TINY,
-    TRAINING_STEPS,
-    Sizes,
-    build_scheduler,
-    build_text_encoders,
-    build_unet,
-)
+from training.imagegen.networks import SHIPPED, TINY, TRAINING_STEPS, Denoiser, build_scheduler
 from training.imagegen.optimiser import optimisers_for
-from training.imagegen.scenes import SIDE
+from training.imagegen.start import start_from
 
 SEED = 20261121
 BATCH = 64  # per process
-STEPS = 2200
-MUON_LR, ADAM_LR = 0.012, 2e-3
+STEPS = 9000
+MUON_LR, ADAM_LR = 0.006, 1e-3
 WARM_UP = 60
-CONSTANT_SHARE, FINAL_SHARE = 0.4, 0.02
+CONSTANT_SHARE, FINAL_SHARE = 0.15, 0.02
 EMA = 0.9985
 NO_CONTEXT_SHARE, EMPTY_CAPTION_SHARE = 0.07, 0.03
 NOISY_FROM = 300  # half of the noise levels are drawn above this one, where shapes are decided
-TIME_IDS = (SIDE, SIDE, 0, 0, SIDE, SIDE)
-
-
-class Denoiser(nn.Module):
-    """The trained parts of the pipeline under one name."""
-
-    def __init__(self, tokenizer: CLIPTokenizer, sizes: Sizes = SHIPPED) -> None:
-        """Build fresh weights for a tokenizer."""
-        super().__init__()
-        self.unet = build_unet(sizes)
-        self.text_encoder, self.text_encoder_2 = build_text_encoders(
-            len(tokenizer), tokenizer.eos_token_id, sizes
-        )
-
-    def forward(self, noisy: Tensor, steps: Tensor, tokens: Tensor, kept: Tensor) -> Tensor:
-        """Predict v from latents (n, 4, 16, 16), noise levels (n), tokens (n, 32) and mask (n)."""
-        first = self.text_encoder(tokens, output_hidden_states=True)
-        second = self.text_encoder_2(tokens, output_hidden_states=True)
-        context = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
-        sizes = torch.tensor([TIME_IDS]).expand(len(noisy), -1)
-        added = {"text_embeds": second.text_embeds * kept[:, None], "time_ids": sizes}
-        context = context * kept[:, None, None]
-        return self.unet(noisy, steps, context, added_cond_kwargs=added).sample  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -208,18 +178,21 @@ def run(args: argparse.Namespace) -> None:
     """Train to the last step, saving now and then."""
     tokenizer = CLIPTokenizer.from_pretrained(args.data / "tokenizer")
     model = Denoiser(tokenizer, TINY if args.tiny else SHIPPED)
+    if args.start:
+        print(f"{start_from(model, tokenizer, args.start)} of {len(tokenizer)} tokens known")
     training = Training(model, args.data)
     data = load_data(args.data, tokenizer, args.rank, training.step)
     gradients = Gradients(model, args.world)
     signal = build_scheduler().alphas_cumprod
     recent = 0.0
-    while training.step < args.steps:
+    last = min(args.until or args.steps, args.steps)
+    while training.step < last:
         loss = loss_of(model, data, signal, args.batch)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients.average()
         training.update(rate(training.step, args.steps))
         recent = 0.98 * recent + 0.02 * loss.item() if recent else loss.item()
-        is_last = training.step == args.steps
+        is_last = training.step == last
         if args.rank == 0 and (training.step % args.save_every == 0 or is_last):
             training.save()
             note(args, training, recent)
@@ -241,7 +214,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="a pipeline to begin with")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--until", type=int, help="stop early, within the schedule of --steps")
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--save-every", type=int, default=100)
     parser.add_argument("--rank", type=int, default=0)

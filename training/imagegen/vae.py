@@ -1,7 +1,7 @@
 """Train the autoencoder on drawn scenes: python -m training.imagegen.vae --out DIR [--tiny].
 
-Writes DIR/vae (diffusers format, with the measured scaling factor) and DIR/vae.json. With --refine
-it goes on with the decoder alone, which leaves latents that were already encoded valid.
+Writes DIR/vae (diffusers format, with the measured scaling factor) and DIR/vae.json. With --start MODEL
+it begins with the autoencoder of an earlier version instead of fresh weights. With --refine it goes on with the decoder alone, which leaves latents that were already encoded valid.
 """
 
 import argparse
@@ -29,6 +29,8 @@ KL_WEIGHT = 1e-5
 EMA = 0.998
 CHECKPOINT_EVERY = 250
 
+KIND_WEIGHTS = {"single": 3, "pair": 4, "count": 5, "object": 6, "mixed": 5, "scenery": 1}
+
 Loss = Callable[[AutoencoderKL, Tensor], Tensor]
 
 
@@ -38,8 +40,8 @@ def pixels(pictures: NDArray[np.uint8]) -> Tensor:
 
 
 def sample_pictures(dice: random.Random, count: int) -> Tensor:
-    """Draw fresh scenes; three-counts, objects and pairs are the hard ones for the decoder."""
-    kinds = dice.choices(["single", "pair", "count", "object"], weights=[2, 2, 3, 3], k=count)
+    """Draw fresh scenes; counts, objects and mixed pairs are the hard ones for the decoder."""
+    kinds = dice.choices(list(KIND_WEIGHTS), weights=list(KIND_WEIGHTS.values()), k=count)
     return pixels(np.stack([draw(sample_scene(dice, kind)) for kind in kinds]))
 
 
@@ -129,10 +131,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--refine", action="store_true")
+    parser.add_argument("--start", type=Path, help="begin with a pipeline's autoencoder")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args(arguments)
     torch.manual_seed(SEED)
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     steps = 4 if args.tiny else args.steps
     if args.refine:
         vae = AutoencoderKL.from_pretrained(args.out / "vae")
@@ -140,7 +144,10 @@ def main(arguments: list[str] | None = None) -> None:
         vae.decoder.requires_grad_(True)
         vae = train(vae, decoder_loss, steps, args.out)
     else:
-        vae = train(build_vae(TINY if args.tiny else SHIPPED), whole_loss, steps, args.out)
+        vae = build_vae(TINY if args.tiny else SHIPPED)
+        if args.start:
+            vae = AutoencoderKL.from_pretrained(args.start / "vae").float()
+        vae = train(vae, whole_loss, steps, args.out)
         set_scale(vae)
     vae.save_pretrained(args.out / "vae")
     found = {

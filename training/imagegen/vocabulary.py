@@ -8,10 +8,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from training.imagegen.captions import LANGUAGES, syllables
+from training.imagegen.forms import WORD, lemmas, near_words
 from training.imagegen.networks import MAX_TOKENS
 from training.imagegen.scenes import sample_scene
 
 SEED = 7
+SCENES = 80_000  # said to find the words; rare forms turn up late
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 LETTERS = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя" + "áéíñóúü"
 
@@ -19,17 +21,23 @@ Merge = tuple[str, str]
 
 
 def known_words(scenes: int) -> list[str]:
-    """Collect every word that the captions use, by saying many scenes."""
+    """Collect every word that the captions use: those of many scenes, and all forms of each."""
     dice = random.Random(SEED)
-    words: set[str] = set()
+    words = {form for forms in lemmas() for form in forms}
     for _ in range(scenes):
         scene = sample_scene(dice)
         for say in LANGUAGES.values():
-            words.update(re.findall(r"[^\W\d_]+", say(scene, dice, dice.random() < 0.6)))
+            words.update(re.findall(WORD, say(scene, dice, dice.random() < 0.6)))
     return sorted(words)
 
 
-def build_tokenizer(scenes: int = 40_000) -> CLIPTokenizer:
+def served_words(scenes: int = SCENES) -> list[str]:
+    """Return the known words without those that only resemble something the model draws."""
+    near = near_words()
+    return [word for word in known_words(scenes) if word not in near]
+
+
+def build_tokenizer(scenes: int = SCENES) -> CLIPTokenizer:
     """Build a CLIP tokenizer whose prompts are 32 tokens long at most."""
     merges = word_merges(known_words(scenes))
     merges += [merge for merge in spelling_merges() if merge not in set(merges)]
