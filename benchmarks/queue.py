@@ -8,6 +8,7 @@ happens at a worker whose rate is known, as it only sleeps. Writes results/queue
 
 import argparse
 import asyncio
+import math
 import os
 import signal
 import tempfile
@@ -113,8 +114,9 @@ async def paint_forever(jobs: Jobs) -> None:
         if not batch:
             await asyncio.sleep(0.005)
             continue
+        seconds = BATCH_SECONDS * max(1.0, sum(job.drawing.count for job in batch) / SLOTS)
         for step in range(1, STEPS + 1):  # by the clock, so that a busy machine delays it little
-            due = started + step * BATCH_SECONDS / STEPS
+            due = started + step * seconds / STEPS
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await jobs.renew([Report(job=job, step=step, steps=STEPS) for job in batch])
         for job in batch:
@@ -155,7 +157,7 @@ async def retries(limited: Jobs) -> dict[str, Any]:
     advised = [await _refused(limited, names) for _ in range(3)]
     admitted = 0
     for _ in range(REFUSALS):
-        await asyncio.sleep(await _refused(limited, names))
+        await asyncio.sleep(math.ceil(await _refused(limited, names)))  # as Retry-After says it
         admitted += await _wait(limited, names) is None
     ratios = []
     for _ in range(REFUSALS):
@@ -180,7 +182,7 @@ async def _refused(limited: Jobs, names: Iterator[str]) -> float:
 
 async def _wait(limited: Jobs, names: Iterator[str]) -> float | None:
     try:
-        await submit(limited, next(names))
+        await submit(limited, next(names), drawing=drawing(count=2 * SLOTS))
     except Overloaded as refusal:
         return refusal.retry_after_seconds
     return None
