@@ -53,7 +53,7 @@ class Settings(ServiceSettings):
     lease_seconds: Annotated[float, Field(ge=0.2)] = 30.0
     """Time without a sign of life after which a worker's jobs go to another worker."""
     fsync_wait_ms: Annotated[int, Field(ge=0, le=4000)] = 2000
-    """Time in which a job must be on the disk of Redis 7.2 or newer, else 503; 0 does not wait."""
+    """Time in which Redis must have a job safe from a crash, else 503; 0 does not wait."""
     max_losses: Annotated[int, Field(ge=1)] = 3
     """Workers that a job may take down with it before it is given up."""
     max_backlog_seconds: Annotated[float, Field(gt=0)] = 600.0

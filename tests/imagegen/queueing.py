@@ -1,6 +1,7 @@
 """What the tests of the queue do over and over: submit, claim, report, and kill its Redis."""
 
 import asyncio
+import os
 import subprocess
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -12,7 +13,7 @@ from redis.asyncio import Redis
 
 from local import redis as redis_server
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.queue.scripts import COMMON, FOLDER, PREFIX
+from services.imagegen.queue.lua import COMMON, FOLDER, PREFIX
 from services.imagegen.schemas import Job, Report, StoredPicture
 from services.imagegen.settings import Settings
 from tests.imagegen.fakes import CARD, drawing, settings_for
@@ -72,16 +73,19 @@ def impatient(settings: Settings, jobs: Jobs, **changes: Any) -> Jobs:
 class OwnRedis:
     """A durable server of this test's own, to be killed and started again."""
 
-    def __init__(self, folder: Path, program: str = "") -> None:
+    def __init__(self, folder: Path, program: str = "", **environment: str) -> None:
         folder.mkdir()
         self.url = f"unix://{folder / 'redis.sock'}"
         self._command = redis_server.command(folder, socket=folder / "redis.sock")
         self._command[0] = program or self._command[0]
+        self.environment = environment
         self.start()
 
     def start(self) -> None:
         """Start it; it answers a little later."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, env=os.environ | self.environment
+        )
 
     def kill(self) -> None:
         """Stop it as a crash would."""

@@ -1,23 +1,28 @@
-"""Acknowledged means on the disk, where the server can tell: against a real Valkey with WAITAOF."""
+"""Acknowledged means on the disk: against a real Valkey, which confirms, and an older Redis."""
 
+import shutil
 from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from pathlib import Path
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 
 from kit.errors import NotReady
 from services.imagegen.queue import Jobs, connect
+from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
 from tests.imagegen.queueing import (
     PICTURE,
     OwnRedis,
+    answers,
     claim_one,
     impatient,
     own_queue,
     submit,
 )
+from tests.support import until
 
 
 @pytest.fixture
@@ -113,3 +118,36 @@ async def test_an_older_server_is_asked_once(settings: Settings, redis_url: str)
         await submit(patient)
         assert await client.info("errorstats") == {}
         assert len(await patient.claim(4)) == 2
+
+
+SLOW_DISK = """
+#include <unistd.h>
+int fdatasync(int fd) { (void)fd; usleep(1500000); return 0; }
+"""
+
+
+async def test_what_is_acknowledged_survives_a_crash_of_an_older_server_on_a_slow_disk(
+    tmp_path: Path,
+) -> None:
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("there is no compiler to make the disk slow with")
+    library = tmp_path / "slow.so"
+    (tmp_path / "slow.c").write_text(SLOW_DISK)
+    await anyio.run_process([compiler, "-shared", "-fPIC", "-o", library, tmp_path / "slow.c"])
+    server = OwnRedis(tmp_path / "redis", LD_PRELOAD=str(library))
+    async with own_queue(server, tmp_path, fsync_wait_ms=4000) as jobs:
+        hasty = impatient(jobs._settings, jobs, fsync_wait_ms=0)
+
+        async def writes_are_kept_back() -> bool:
+            await submit(hasty)
+            state = await jobs._redis.info("persistence")
+            return int(state["aof_buffer_length"]) > 0
+
+        await until(writes_are_kept_back)
+        accepted = await submit(jobs)
+        server.kill()
+        server.environment = {}
+        server.start()
+        await until(lambda: answers(jobs))
+        assert (await jobs.look(accepted, "ann")).status is Status.WAITING

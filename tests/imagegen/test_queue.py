@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from kit.errors import Conflict, NotFound, NotReady
 from services.imagegen.queue import Jobs
-from services.imagegen.queue.scripts import COMMON
+from services.imagegen.queue.lua import COMMON
 from services.imagegen.schemas import Ingredient, Status
 from services.imagegen.settings import Settings
 from tests.imagegen.fakes import CARD, drawing

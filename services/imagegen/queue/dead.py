@@ -7,8 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from services.imagegen.queue.connection import translated
+from services.imagegen.queue.lua import Scripts, key
 from services.imagegen.queue.records import job_of
-from services.imagegen.queue.scripts import Scripts, key
 from services.imagegen.schemas import Job
 
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue.connection import translated
+from services.imagegen.queue.lua import Scripts, key
 from services.imagegen.queue.records import (
     Totals,
     events_of,
@@ -19,7 +20,6 @@ from services.imagegen.queue.records import (
     job_of,
     report_parts,
 )
-from services.imagegen.queue.scripts import Scripts, key
 from services.imagegen.schemas import Card, Drawing, Event, Job, Report, StoredPicture
 from services.imagegen.settings import Settings
 
@@ -121,7 +121,11 @@ class Jobs:
 
     async def cancel(self, job_id: str, tenant: str) -> Job:
         """Cancel a job that is not finished; return it as it is now."""
-        return _found(await self._scripts.run("cancel", job_id, tenant))
+        view, is_on_disk = await self._scripts.run_to_disk("cancel", job_id, tenant)
+        job = _found(view)
+        if not is_on_disk:
+            raise NotReady("The job is cancelled, but not yet safe on the disk. Try again.")
+        return job
 
     async def look(self, job_id: str, tenant: str) -> Job:
         """Return the tenant's job with its place in the queue; raise NotFound for all others."""

@@ -1,5 +1,7 @@
 """The Lua scripts and the two ways to run them."""
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ SOURCES = {
     for path in sorted(FOLDER.glob("*.lua"))
     if path.stem != "common"
 }
+POLL_SECONDS = 0.005
 log = structlog.get_logger(__name__)
 
 
@@ -44,12 +47,15 @@ class Scripts:
             return await self._scripts[name](keys=[PREFIX], args=arguments)
 
     async def run_to_disk(self, name: str, *arguments: Any) -> tuple[Any, bool]:
-        """Run a script and wait until its changes are on the server's disk; tell whether they are.
+        """Run a script and wait until nothing can undo it; tell whether it is so in time.
 
-        True as well from a server that cannot tell: one older than Redis 7.2, or without AOF.
+        From Redis 7.2 on that means that it is on the disk. Older ones tell only whether it has
+        left the process, so that a crash keeps it; a server without AOF is not waited for.
         """
-        if not (self._fsync_wait_ms and self._server_confirms):
+        if not self._fsync_wait_ms:
             return await self.run(name, *arguments), True
+        if not self._server_confirms:
+            return await self.run(name, *arguments), await self._is_written()
         try:
             with translated():
                 answer, confirmed = await self._in_one_go(self._scripts[name], arguments)
@@ -60,8 +66,20 @@ class Scripts:
             if self._server_confirms:  # several may hear it at once
                 log.info("redis_does_not_confirm_writes", reason=str(confirmed))
             self._server_confirms = False
-            return answer, True
+            return answer, await self._is_written()
         return answer, confirmed[0] > 0
+
+    async def _is_written(self) -> bool:
+        """Wait until the server keeps back no writes: while its disk is slow it does, for seconds."""
+        give_up = time.monotonic() + self._fsync_wait_ms / 1000
+        while True:
+            with translated():
+                state = await self._redis.info("persistence")
+            if not state.get("aof_enabled") or not state.get("aof_buffer_length"):
+                return True
+            if time.monotonic() > give_up:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _in_one_go(self, script: AsyncScript, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
         # WAITAOF speaks of the writes of its own connection, so both go through the same one.
