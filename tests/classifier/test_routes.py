@@ -215,7 +215,7 @@ async def test_a_broken_model_makes_the_service_unready():
         fake.rule = lambda _: {}
         answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["failures"] == {"feels": "KeyError"}
+    assert answer.json()["failures"] == {"feels": "The model fails: KeyError."}
 
 
 async def test_texts_of_one_request_share_a_batch():

@@ -154,4 +154,4 @@ async def test_a_broken_model_makes_the_service_unready():
         fake.rule = lambda _: {}
         answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["failures"] == {"reads": "KeyError"}
+    assert answer.json()["failures"] == {"reads": "The model fails: KeyError."}
