@@ -2,13 +2,13 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-RECENT = 9  # batches whose median sets the pace: four of them may stall without a trace
+RECENT = 15  # batches whose median sets the pace
 REMEMBERED = 128  # batches that the shape of the cost is fitted to, besides the calibration's
 FIRST_FIT, LATER_FITS = 16, 128  # batches until the next fit, doubled each time up to the latter
 STRAY = 4.0  # a batch so many times as far off as usual is none to learn from: it stalled
@@ -22,7 +22,8 @@ class CostModel:
 
     The three costs come from a calibration and, slowly, from live batches; no cost is below zero.
     The pace is how fast the machine is at the moment: the median over the last batches of measured
-    against predicted, so a batch that stalls changes nothing and a lasting change shows within five.
+    against predicted, so a batch that stalls changes nothing and a lasting change shows within eight.
+    Long batches weigh more there: what a busy machine adds to short ones says little about the model.
     """
 
     def __init__(self) -> None:
@@ -30,15 +31,16 @@ class CostModel:
         self.pace = 1.0
         self._calibration: Sequence[Row] = ()
         self._rows: deque[Row] = deque(maxlen=REMEMBERED)
-        self._ratios: deque[float] = deque(maxlen=RECENT)
+        self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)  # ratio, predicted seconds
         self._until_fit = self._wait = FIRST_FIT
 
     def calibrate(self, rows: Sequence[Row]) -> None:
         """Start over from batches of known shapes, measured on an idle model."""
         self._calibration = rows
         self._rows.clear()
-        self._ratios.clear()
-        self._ratios.extend((1.0,) * (RECENT // 2))
+        usual = sorted(seconds for _, _, seconds in rows)[len(rows) // 2]
+        self._recent.clear()
+        self._recent.extend([(1.0, usual)] * (RECENT // 2))
         self.pace = 1.0
         self._until_fit = self._wait = FIRST_FIT
         self._fit(rows)
@@ -56,8 +58,8 @@ class CostModel:
         predicted = self.usual_seconds(items, padded)
         if predicted <= 0.0:
             return
-        self._ratios.append(seconds / predicted)
-        self.pace = sorted(self._ratios)[len(self._ratios) // 2]
+        self._recent.append((seconds / predicted, predicted))
+        self.pace = _weighted_median(self._recent)
         self._rows.append((items, padded, seconds / self.pace))
         self._until_fit -= 1
         if not self._until_fit:
@@ -76,6 +78,19 @@ class CostModel:
         off = np.abs(relative @ costs - 1)
         costs = _non_negative_fit(relative[off <= STRAY * np.median(off) + 0.01])
         self.per_batch, self.per_item, self.per_token = map(float, costs)
+
+
+def _weighted_median(weighted: Collection[tuple[float, float]]) -> float:
+    """Return the value with half of the weight on each side; no single one outweighs the others."""
+    total = sum(weight for _, weight in weighted)
+    most = max(weight for _, weight in weighted)
+    capped = min(most, 0.9 * (total - most)) if len(weighted) > 1 else most
+    half = (total - most + capped) / 2
+    for value, weight in sorted(weighted):
+        half -= min(weight, capped)
+        if half < 0:
+            return value
+    return max(weighted)[0]
 
 
 def _non_negative_fit(relative: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from services.classifier.model import Classifier, Vector, ZeroShot
 from services.classifier.routes import WindowBatcher, router
 from services.classifier.settings import Settings
 
-SAMPLE = ["Thank you so much, this made my day!"] * 8  # what calibration and the canary run
+THANKS = "Thank you so much, this made my day! "
+SAMPLE = [THANKS, THANKS * 12]  # what calibration runs, and the short one the canary
 
 
 def create_app(
@@ -71,11 +72,6 @@ async def _batched(
         max_queue_ms=settings.queue_ms,
     )
     sample = [window for group in source.windows(SAMPLE) for window in group]
-
-    async def canary() -> None:
-        await batcher.check(sample[0])
-
-    async with batcher.running(sample) as running:
+    async with batcher.running(sample, health=app.state.health, name=source.model.name) as running:
         announce(app, source.model)
-        app.state.health.checks[source.model.name] = canary
         yield running

@@ -15,7 +15,7 @@ from services.qa.model import Reader
 from services.qa.routes import WindowBatcher, router
 from services.qa.settings import Settings
 
-SAMPLE = ("Who wrote it?", "The letter was written by Ada Lovelace in 1843. " * 20)
+QUESTION, CONTEXT = "Who wrote it?", "The letter was written by Ada Lovelace in 1843. "
 
 
 def create_app(settings: Settings | None = None, reader: Reader | None = None) -> FastAPI:
@@ -33,14 +33,9 @@ def create_app(settings: Settings | None = None, reader: Reader | None = None) -
             max_tokens=chosen.batch_tokens,
             max_queue_ms=chosen.queue_ms,
         )
-        sample = own.windows(*SAMPLE)
-
-        async def canary() -> None:
-            await batcher.check(sample[0])
-
-        async with batcher.running(sample):
+        sample = [*own.windows(QUESTION, CONTEXT), *own.windows(QUESTION, CONTEXT * 20)]
+        async with batcher.running(sample, health=app.state.health, name=own.model.name):
             announce(app, own.model)
-            app.state.health.checks[own.model.name] = canary
             yield {"reader": own, "batcher": batcher}
 
     return build_app(

@@ -102,12 +102,7 @@ async def _batched(app: FastAPI, embedder: Embedder) -> AsyncGenerator[Batcher[s
     app.state.health.info["models"] = [about]
     app.state.metrics.model.labels(**about).set(1)
     batcher = Batcher(embedder.embed, metrics=app.state.metrics, tokens=model.cost)
-
-    async def canary() -> None:
-        await batcher.check(SAMPLE[0])
-
-    async with batcher.running(SAMPLE):
-        app.state.health.checks[embedder.name] = canary
+    async with batcher.running(SAMPLE, health=app.state.health, name=embedder.name):
         yield batcher
 
 

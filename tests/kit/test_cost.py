@@ -72,9 +72,9 @@ def test_stalls_here_and_there_do_not_bend_the_fit():
         assert model.seconds(*shape) == pytest.approx(cost(TYPICAL, *shape), rel=0.15)
 
 
-def test_a_machine_that_slows_down_is_believed_within_five_batches():
+def test_a_machine_that_slows_down_is_believed_within_eight_batches():
     model = calibrated()
-    for shape in batches(seed=3, count=5):
+    for shape in batches(seed=3, count=8):
         model.observe(*shape, 3 * cost(TYPICAL, *shape))
     assert model.seconds(8, 256) == pytest.approx(3 * cost(TYPICAL, 8, 256), rel=0.01)
 
