@@ -32,7 +32,8 @@ from training.classifier.data import read_labels
 from training.classifier.scores import quality
 from training.gateway import evaluate as routing
 from training.imagegen.captions import LANGUAGES as SAY
-from training.imagegen.evaluate import scenes_to_ask, score
+from training.imagegen.evaluate import SETS, plain_caption, score
+from training.imagegen.scenes import Scene
 from training.qa import evaluate as answering
 from training.qa.data import Example, read_xquad
 
@@ -160,12 +161,16 @@ def as_route(answer: dict[str, Any]) -> Route:
 def draw(gateway: httpx2.Client, language: str, count: int) -> dict[str, Any]:
     """Wish for single shapes and let the checker judge colour and shape."""
     dice = Random(SCENE_SEED)
-    scenes = scenes_to_ask("single", count, SCENE_SEED)
+    scenes = SETS["single"].scenes(count, SCENE_SEED)
+
+    def asked(scene: Scene) -> str:
+        return plain_caption(scene, lambda one, luck, _: SAY[language](one, luck, True), dice)
+
     answers = [
         post(
             gateway,
             "/v1/assist",
-            {"text": SAY[language](scene, dice, True), "options": {"seed": number}},
+            {"text": asked(scene), "options": {"seed": number}},
             Prefer="wait=60",
         )
         for number, scene in enumerate(scenes)

@@ -122,7 +122,7 @@ async def measure(times: int) -> dict[str, Any]:
     lengths = [len(window) for window in windows]
     return {
         "sleeping": await rounds(sleeping, lambda length: length, [12, 120], lengths, times),
-        "classifier": await rounds(classifier.score, len, sample, windows, times),
+        "classifier": await rounds(classifier.read, len, sample, windows, times),
     }
 
 
