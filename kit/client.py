@@ -198,8 +198,12 @@ def _problem(name: str, response: httpx2.Response) -> ServiceError:
 
 
 def _retry_ms(response: httpx2.Response) -> float:
-    try:
-        stated = float(response.headers["retry-after-ms"])
-    except (KeyError, ValueError):
-        return DEFAULT_RETRY_MS
-    return stated if math.isfinite(stated) else DEFAULT_RETRY_MS
+    """Read the advice in milliseconds, or in seconds as servers of others give it."""
+    for name, unit_ms in (("retry-after-ms", 1.0), ("retry-after", 1000.0)):
+        try:
+            stated = float(response.headers[name]) * unit_ms
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(stated) and stated >= 0:
+            return stated
+    return DEFAULT_RETRY_MS

@@ -143,3 +143,23 @@ async def test_advice_that_is_no_number_does_not_hide_the_overload(advice: str):
         with pytest.raises(Overloaded) as raised:
             await client.call("GET", "/")
     assert raised.value.retry_after_seconds == 1
+
+
+async def test_advice_in_seconds_counts_where_there_is_none_in_milliseconds():
+    async def full(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(429, json={}, headers={"Retry-After": "7"})
+
+    async with ServiceClient("llm", "http://llm", transport=httpx2.MockTransport(full)) as client:
+        with pytest.raises(Overloaded) as raised:
+            await client.call("GET", "/")
+    assert raised.value.retry_after_seconds == 7
+
+
+async def test_the_code_that_an_error_has_in_its_dialect_survives_the_hop():
+    async def unknown(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(404, json={"detail": "No such model.", "code": "model_not_found"})
+
+    async with ServiceClient("qa", "http://qa", transport=httpx2.MockTransport(unknown)) as client:
+        with pytest.raises(ServiceError, match="No such model") as raised:
+            await client.call("GET", "/")
+    assert raised.value.code == "model_not_found"

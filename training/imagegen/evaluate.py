@@ -76,11 +76,6 @@ SETS = {
 }
 
 
-def scenes_to_ask(kind: str, count: int, seed: int) -> list[Scene]:
-    """Sample scenes of a kind whose colours the caption says, or are usual."""
-    return Question((kind,), count).scenes(count, seed)
-
-
 def score(scenes: list[Scene], pictures: Pictures) -> Score:
     """Return the share of pictures (percent) right in each respect that the caption states."""
     right: dict[str, list[bool]] = defaultdict(list)
