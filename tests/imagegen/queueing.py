@@ -107,6 +107,12 @@ async def own_queue(server: OwnRedis, tmp_path: Path, **changes: Any) -> AsyncGe
         await asyncio.to_thread(server.kill)
 
 
+async def is_written(jobs: Jobs) -> bool:
+    """Tell whether Redis, killed now, would lose nothing."""
+    state = await jobs._redis.info("persistence")
+    return not state["aof_buffer_length"]
+
+
 async def answers(jobs: Jobs) -> bool:
     """Tell whether Redis is there and has loaded its data."""
     try:

@@ -16,6 +16,7 @@ from tests.imagegen.queueing import (
     answers,
     claim_one,
     impatient,
+    is_written,
     own_queue,
     report,
     submit,
@@ -117,6 +118,7 @@ async def test_after_a_crash_of_redis_every_worker_has_a_whole_lease_to_report(
         for _ in range(2):
             await submit(jobs)
         alive, dead = [await claim_one(jobs) for _ in range(2)]
+        await until(lambda: is_written(jobs))
         leases_end = time.monotonic() + 2.0
         server.kill()
 

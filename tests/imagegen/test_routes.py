@@ -392,7 +392,9 @@ async def test_a_blend_whose_acceptance_was_not_heard_keeps_its_pictures(
 async def test_redis_away_is_a_503_that_heals_and_loses_nothing(tmp_path: Path) -> None:
     server = OwnRedis(tmp_path / "redis")
     # A claim whose answer was lost waits for its lease to end.
-    settings = settings_for(server.url, tmp_path / "pictures", lease_seconds=1.0)
+    settings = settings_for(
+        server.url, tmp_path / "pictures", lease_seconds=1.0, fsync_wait_ms=4000
+    )
     key = {"Idempotency-Key": "abc"}
     try:
         async with studio(settings, PlainPainter(step_seconds=0.05)) as client:
