@@ -75,7 +75,9 @@ class Batcher(Generic[I, O]):
         try:
             rows = await calibrate(engine.timed, sample, self._tokens, **self._limits)
             self.cost.calibrate(rows)
-            self._metrics.watch_queue(self._age_seconds, lambda: self.backlog_ms / 1000)
+            self._metrics.watch_queue(
+                self._age_seconds, lambda: engine.left + self._waiting.seconds_foreseen
+            )
             if health is not None:
                 health.checks[name] = lambda: self.check(shortest)
                 health.lifelines[name] = self.lifeline
@@ -186,7 +188,10 @@ class Batcher(Generic[I, O]):
             raise Overloaded(late, retry_after_seconds=(need - budget) * CAUTION)
         self._engine.take_pace()  # else an estimate from a slow spell would refuse for ever
         raise DeadlineExceeded(
-            f"This needs about {own * 1000:.0f} ms of the model, more than the budget left."
+            f"This needs about {own * 1000:.0f} ms of the model, more than the budget left.",
+            headers={
+                "x-should-retry": "false"
+            },  # read by OpenAI's SDK, which else tries twice more
         )
 
     def _age_seconds(self) -> float:

@@ -113,6 +113,11 @@ class Waiting(Generic[I, O]):
         return self._work * self._seconds_per_work
 
     @property
+    def seconds_foreseen(self) -> float:
+        """Return the same as last foreseen; another thread may ask, nothing is changed."""
+        return self._work * self._cost.pace * self._stretch
+
+    @property
     def _seconds_per_work(self) -> float:
         if abs(self._work - self._foreseen) > NEWS * self._work:
             self._foreseen = self._work

@@ -129,6 +129,7 @@ async def test_a_request_that_cannot_be_done_in_its_budget_is_refused_before_it_
         metrics = (await client.get("/metrics")).text
     assert answer.status_code == 504
     assert "needs about" in answer.json()["detail"]
+    assert answer.headers["x-should-retry"] == "false"
     assert seen in ([], [1])  # the canary, which shows whether the model is still so slow
     assert 'switchboard_shed_total{reason="deadline"} 1.0' in metrics
 
