@@ -34,6 +34,7 @@ from training.gateway import evaluate as routing
 from training.imagegen.captions import LANGUAGES as SAY
 from training.imagegen.evaluate import SETS, plain_caption, score
 from training.imagegen.scenes import Scene
+from training.imagegen.shapes import SIDE
 from training.qa import evaluate as answering
 from training.qa.data import Example, read_xquad
 
@@ -183,12 +184,13 @@ def draw(gateway: httpx2.Client, language: str, count: int) -> dict[str, Any]:
 
 
 def picture(gateway: httpx2.Client, answer: dict[str, Any]) -> Any:
-    """Fetch an answer's picture as (height, width, 3) bytes; nothing drawn is an empty one."""
+    """Fetch an answer's picture as (64, 64, 3) bytes; nothing drawn is an empty one."""
     drawn = (answer["output"] or {}).get("pictures") or []
     if not drawn:
-        return np.full((64, 64, 3), 250, np.uint8)
+        return np.full((SIDE, SIDE, 3), 250, np.uint8)
     png = gateway.get(drawn[0]["url"]).raise_for_status().content
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    enlarged = Image.open(io.BytesIO(png)).convert("RGB")
+    return np.asarray(enlarged.resize((SIDE, SIDE), Image.Resampling.BOX))  # as it was painted
 
 
 def measure(url: str, data: Path, limit: int | None) -> dict[str, Any]:

@@ -97,7 +97,12 @@ def _of_words(drawing: Drawing, card: Card) -> str:
     """Say that the model may not know these words."""
     words = set(WORD.findall(drawing.prompt.lower()))
     known = words & set(card.vocabulary)
-    if not card.vocabulary or not drawing.prompt or (known and 2 * len(known) >= len(words)):
+    names_something = not card.subjects or words & set(card.subjects)
+    if not card.vocabulary or not drawing.prompt:
+        return ""
+    if known and not names_something:  # "please draw a dragon" is half known
+        return f"This model can paint nothing that this prompt names. {card.note}".rstrip()
+    if known and 2 * len(known) >= len(words):
         return ""
     count = "none" if not known else f"{len(known)} of {len(words)}"
     return f"This model knows {count} of the words in this prompt. {card.note}".rstrip()

@@ -234,6 +234,7 @@ class Card(Frozen):
     samplers: tuple[Scheduler, ...] = tuple(Scheduler)  # that a request may name
     blending: Blending = Blending.LATENTS
     vocabulary: tuple[str, ...] = ()  # the words it was trained on, if they are so few
+    subjects: tuple[str, ...] = ()  # those of them that name something to paint
     note: str = ""  # what a person should know who asks for other words
     slots: int = 1  # pictures painted at once
     limits: dict[str, int] = {}  # what memory has not allowed so far

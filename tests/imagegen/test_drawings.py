@@ -301,6 +301,18 @@ def test_a_prompt_of_unknown_words_warns(prompt: str, known: str) -> None:
     assert warned(prompt) == (text,)
 
 
+def test_a_prompt_that_names_nothing_to_paint_warns_however_many_words_are_known() -> None:
+    card = FEW_WORDS.model_copy(
+        update={
+            "vocabulary": ("draw", "me", "please", *FEW_WORDS.vocabulary),
+            "subjects": ("circle", "círculo", "круг"),
+        }
+    )
+    text = "This model can paint nothing that this prompt names. It paints shapes."
+    assert drawings.warnings(drawing("please draw me a dragon"), card) == (text,)
+    assert drawings.warnings(drawing("please draw me a red circle"), card) == ()
+
+
 def test_pictures_alone_and_models_without_such_a_list_warn_of_nothing() -> None:
     assert warned("") == ()
     assert drawings.warnings(drawing("a knight"), CARD) == ()

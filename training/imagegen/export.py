@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from transformers import CLIPTokenizer
 
-from training.imagegen.forms import give_rare_forms_their_meaning
+from training.imagegen.forms import give_rare_forms_their_meaning, subjects
 from training.imagegen.networks import SHIPPED, TINY, Denoiser, build_scheduler
 from training.imagegen.shapes import SIDE
 from training.imagegen.vocabulary import served_words
@@ -61,8 +61,12 @@ def forget_origin(config: Path) -> None:
 
 
 def defaults_text(tiny: bool) -> str:
-    """Return defaults.json: how to call the pipeline, and which words it knows."""
-    words = {"note": NOTE, "vocabulary": served_words(*([400] if tiny else []))}
+    """Return defaults.json: how to call the pipeline, and which words it knows and draws."""
+    words = {
+        "note": NOTE,
+        "vocabulary": served_words(*([400] if tiny else [])),
+        "subjects": sorted(subjects()),
+    }
     return json.dumps(DEFAULTS | words, ensure_ascii=False) + "\n"
 
 

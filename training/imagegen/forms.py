@@ -13,6 +13,8 @@ from training.imagegen import english, russian, russian_words, spanish
 from training.imagegen.declension import ADJECTIVES, CASES, Noun, decline
 from training.imagegen.start import EMBEDDING
 
+# Words of sceneries that name nothing by themselves.
+UNNAMING = {"the", "una", "las", "los", "blue", "green", "azul", "verde", "голубое"}
 RARE = 60  # occurrences in the training captions below which a form's own embedding is noise
 WORD = r"[^\W\d_]+"
 
@@ -83,6 +85,20 @@ def near_words() -> set[str]:
 
 
 @torch.no_grad()
+def subjects() -> set[str]:
+    """Return every form of the words that name what is drawn: shapes, objects and sceneries."""
+    found = {word for nouns in english.NOUNS.values() for word in nouns}
+    found |= {english.plural(noun) for noun in found}
+    names = {spanish.parsed(noun)[0] for nouns in spanish.NOUNS.values() for noun in nouns}
+    found |= names | {spanish.plural(name) for name in names}
+    for nouns in russian_words.NOUNS.values():
+        found |= {form for noun in nouns for form in russian_forms(noun)}
+    sceneries = (*english.ALONE.values(), *spanish.ALONE.values())
+    found |= {phrase for phrases in sceneries for phrase in phrases}
+    found |= {form for pairs in russian.ALONE.values() for pair in pairs for form in pair}
+    return {word for word in words_of(found) if len(word) > 2} - UNNAMING - near_words()
+
+
 def give_rare_forms_their_meaning(
     encoder: nn.Module, tokenizer: CLIPTokenizer, counts: NDArray[np.int64]
 ) -> int:
