@@ -296,8 +296,8 @@ async def test_a_full_queue_is_a_429_with_the_time_to_wait(
     async with serve(app.create_app(small)) as client:
         answers = [await client.post("/v1/images", json=CIRCLE) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429, 429]
-    assert answers[-1].headers["Retry-After"] == "1"
-    assert answers[-1].headers["retry-after-ms"] == "1000"
+    assert answers[-1].headers["Retry-After"] == "2"
+    assert answers[-1].headers["retry-after-ms"] == "1300"
 
 
 async def test_pictures_and_words_blend(settings: Settings) -> None:

@@ -26,6 +26,7 @@ from services.imagegen.settings import Settings
 SWEEP_LIMIT = 500
 EVENTS_BLOCK_MS = 1000
 CARD_SECONDS = 1.0  # for so long a card is not asked for again
+PROGRESS_LAG_SECONDS = 0.3  # painting is counted by the step; who comes back shall be admitted
 REFUSALS = {
     "full": "The queue is full.",
     "tenant_full": "This tenant has too many waiting jobs.",
@@ -79,7 +80,8 @@ class Jobs:
         if verdict == "conflict":
             raise Conflict("This Idempotency-Key was used for a different request.")
         if verdict in REFUSALS:
-            raise Overloaded(REFUSALS[verdict], retry_after_seconds=float(answer[1]))
+            wait = float(answer[1]) + PROGRESS_LAG_SECONDS
+            raise Overloaded(REFUSALS[verdict], retry_after_seconds=wait)
         if not is_on_disk:
             raise NotReady(
                 "The job is queued, but not yet safe on the disk. "
