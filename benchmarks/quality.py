@@ -167,20 +167,22 @@ def draw(gateway: httpx2.Client, language: str, count: int) -> dict[str, Any]:
     def asked(scene: Scene) -> str:
         return plain_caption(scene, lambda one, luck, _: SAY[language](one, luck, True), dice)
 
-    answers = [
-        post(
-            gateway,
-            "/v1/assist",
-            {"text": asked(scene), "options": {"seed": number}},
-            Prefer="wait=60",
-        )
-        for number, scene in enumerate(scenes)
-    ]
+    answers = [wish(gateway, asked(scene), number) for number, scene in enumerate(scenes)]
     drawn = [answer["intent"] == "draw" for answer in answers]
     pictures = [picture(gateway, answer) for answer in answers]
     right = score(scenes, pictures)
     respects = {name: right[name] for name in ("colour", "strict", "fair")}
     return {"rows": count, "understood": round(100 * fmean(drawn), 1)} | respects
+
+
+def wish(gateway: httpx2.Client, text: str, seed: int) -> dict[str, Any]:
+    """Return the answer to a wish; one that was taken for `write` meets no model for it."""
+    body = {"text": text, "options": {"seed": seed}}
+    answer = gateway.post("/v1/assist", json=body, headers={"Prefer": "wait=60"})
+    if answer.status_code == 503 and "GATEWAY_LLM_URL" in answer.text:
+        return {"intent": "write", "output": None}
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
 def picture(gateway: httpx2.Client, answer: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ I = TypeVar("I")
 O = TypeVar("O")
 
 STUCK_SECONDS = 0.75 * CHECK_SECONDS  # so that a probe that meets a stuck model says so in time
+START_SECONDS = 0.05 * CHECK_SECONDS  # in which a probe's own input reaches the model
 ROOM = 0.9  # a queue that was full takes work again at so much of its bound: advice has a meaning
 DEAD_SECONDS = 60.0  # a batch that is stuck for so long does not come back
 CAUTION = 1.05  # who comes back a moment too early is refused again
@@ -117,7 +118,7 @@ class Batcher(Generic[I, O]):
         request = Request[I, O]([value], self._clock(), due=-math.inf)
         self._waiting.measure(request, [max(1, self._tokens(value))])
         try:
-            async with asyncio.timeout(STUCK_SECONDS):
+            async with asyncio.timeout(STUCK_SECONDS + START_SECONDS):
                 await self._answers(request)
         except TimeoutError:
             self._refuse_if_unable()
