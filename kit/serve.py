@@ -8,11 +8,14 @@ socket closes at once.
 """
 
 import asyncio
+import contextlib
 import importlib
+import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -66,14 +69,40 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the socket without losing anyone who reached it, then end as uvicorn does."""
+        for connection in self._close_listeners():
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         for _ in range(3):
-            await asyncio.sleep(0)  # whoever waits to be accepted is, in each turn of the loop
-        for server in self.servers:
-            server.close()
+            await asyncio.sleep(0)  # the last ones that the loop accepted become connections
         give_up = time.monotonic() + LINGER_SECONDS
         while self.server_state.connections and time.monotonic() < give_up:  # noqa: ASYNC110 - uvicorn keeps a set
             await asyncio.sleep(LOOK_SECONDS)
         await super().shutdown(sockets)
+
+    def _close_listeners(self) -> list[socket.socket]:
+        """Return the connections that waited to be accepted: closing would reset them.
+
+        The loop alone would be too slow, uvloop accepts one in each turn. Here nothing comes between
+        the last one and the end.
+        """
+        listeners = [
+            socket.socket(fileno=os.dup(listener.fileno()))
+            for server in self.servers
+            for listener in server.sockets
+        ]
+        for server in self.servers:
+            server.close()
+        accepted = []
+        for listener in listeners:
+            with listener, contextlib.suppress(BlockingIOError):
+                listener.setblocking(False)
+                while True:
+                    accepted.append(listener.accept()[0])
+        return accepted
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        state = self.lifespan.state
+        return make(config=self.config, server_state=self.server_state, app_state=state)
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -74,3 +74,28 @@ async def test_a_connection_that_was_accepted_may_still_ask_and_gets_its_answer(
         silent.close()
     assert answer.startswith("HTTP/1.1 200")
     assert "connection: close" in answer
+
+
+async def test_everyone_who_reaches_the_socket_before_it_closes_is_answered():
+    request = b"GET /who HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with rolling.instance(SLOW, DRAIN_SECONDS="0") as instance:
+        asked: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+        async def ask_until_refused() -> None:
+            while True:
+                try:
+                    reader, writer = await _open(instance)
+                except OSError:
+                    return
+                writer.write(request)
+                asked.append((reader, writer))
+
+        clients = asyncio.gather(*(ask_until_refused() for _ in range(8)))
+        await asyncio.sleep(0.05)
+        instance.process.send_signal(signal.SIGTERM)
+        await clients
+        answers = [await reader.read() for reader, _ in asked]
+        for _, writer in asked:
+            writer.close()
+    assert len(answers) > 20
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
