@@ -27,7 +27,7 @@ T = TypeVar("T")
 CANARY = "a red circle"
 IDLE_SECONDS = 1.0  # a wake-up message may be missed
 RETRY_SECONDS = 1.0
-KEPT_BATCHES = 2  # painted and not yet stored, above which nothing more is claimed
+KEPT_BATCHES = 2  # claimed and not yet stored, at which nothing more is claimed
 log = structlog.get_logger(__name__)
 
 
@@ -157,7 +157,8 @@ class Studio:
             self._batch = None
 
     async def _claim(self, max_pictures: int, joining: str = "") -> list[Job]:
-        if self._deliveries.pictures >= KEPT_BATCHES * self._settings.batch_pictures:
+        kept = sum(job.drawing.count for job in self._held.jobs)
+        if kept >= KEPT_BATCHES * self._settings.batch_pictures:
             return []
         claimed = await self._jobs.claim(max_pictures, joining)
         self._held.add(claimed)

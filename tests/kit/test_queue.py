@@ -333,7 +333,7 @@ def test_a_model_that_hangs_is_noticed_refuses_work_and_recovers():
     notes = virtual.play(story)
     first, last = notes[0], notes[-1]
     assert first[0] <= 2.0
-    assert "has not answered for 1.5 s" in first[1]
+    assert "has not answered for 1.6 s" in first[1]
     assert last[0] == pytest.approx(hang, abs=1)
 
 
