@@ -27,7 +27,7 @@ coverage: setup ## run all tests and show what they do not reach
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage report --skip-covered
 
-chaos: setup ## kill and freeze workers, API and Redis a hundred times (20 minutes)
+chaos: setup ## kill and freeze workers, API and Redis a hundred times (5 to 30 minutes)
 	@$(BIN)/python -m tests.chaos.run
 
 models: setup ## prepare the embedded models again where files changed

@@ -31,8 +31,6 @@ class Deliveries:
     def __init__(
         self, jobs: Jobs, storage: Storage, held: Held, on_delivered: Callable[[], None]
     ) -> None:
-        self.pictures = 0
-        """How many are kept."""
         self._jobs = jobs
         self._storage = storage
         self._held = held
@@ -51,7 +49,6 @@ class Deliveries:
 
     def deliver(self, job: Job, painted: Painted, card: Card) -> None:
         """Store and finish a job in the background."""
-        self.pictures += job.drawing.count
         self._tasks.create_task(self._deliver(job, painted, card))
 
     def fail(self, job: Job, error: Exception) -> None:
@@ -81,7 +78,6 @@ class Deliveries:
         except NotReady:
             log.warning("not_delivered", job=job.id)
         finally:
-            self.pictures -= job.drawing.count
             self._on_delivered()
 
     async def _is_ours(self, job: Job) -> bool:
