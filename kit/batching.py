@@ -22,7 +22,7 @@ O = TypeVar("O")
 
 STUCK_SECONDS = 0.75 * CHECK_SECONDS  # so that a probe that meets a stuck model says so in time
 START_SECONDS = 0.05 * CHECK_SECONDS  # in which a probe's own input reaches the model
-ROOM = 0.9  # a queue that was full takes work again at so much of its bound: advice has a meaning
+ROOM = 0.8  # a queue that was full takes work again at so much of its bound: advice has a meaning
 DEAD_SECONDS = 60.0  # a batch that is stuck for so long does not come back
 CAUTION = 1.05  # who comes back a moment too early is refused again
 STUCK_TIMES = 4.0  # a batch is stuck when it takes so many times as long as predicted, at least
@@ -55,7 +55,7 @@ class Batcher(Generic[I, O]):
         self._metrics = metrics
         self._limits = {"max_items": max_items, "max_tokens": max_tokens}
         self._bound = max_queue_ms / 1000
-        self._is_full = False
+        self._full_until: float | None = None  # so much work, once it was full
         self._clock = clock
         self._waiting: Waiting[I, O] = Waiting(self.cost, **self._limits, bound=self._bound)
         self._engine = Engine(thread(run), self._waiting, self.cost, metrics=metrics, clock=clock)
@@ -161,12 +161,23 @@ class Batcher(Generic[I, O]):
             raise NotReady(f"The model has not answered for {stuck:.1f} s.")
 
     def _refuse_if_full(self) -> None:
-        counted = self.counted_ms / 1000
-        self._is_full = counted > self._bound * (ROOM if self._is_full else 1.0)
-        if self._is_full:
-            self._metrics.shed.labels("queue_full").inc()
-            wait = self._seconds_until_less(counted - self._bound * ROOM)
-            raise Overloaded("The queue is full.", retry_after_seconds=wait * CAUTION)
+        """Refuse while the queue is full: from its bound on, until `ROOM` of that work is left.
+
+        The mark is work and not time: when the model's pace changes meanwhile, the advice is off by as
+        much and not by many times as much, and who comes back as advised is let in.
+        """
+        counted, pace = self.counted_ms / 1000, self._waiting.seconds_per_work
+        if self._full_until is None:
+            if counted <= self._bound:
+                return
+            self._full_until = ROOM * self._bound / pace
+        over = counted - self._full_until * pace
+        if over <= 0:
+            self._full_until = None
+            return
+        self._metrics.shed.labels("queue_full").inc()
+        wait = self._seconds_until_less(over)
+        raise Overloaded("The queue is full.", retry_after_seconds=wait * CAUTION)
 
     def _seconds_until_less(self, over: float) -> float:
         engine = self._engine
@@ -190,9 +201,7 @@ class Batcher(Generic[I, O]):
         self._engine.take_pace()  # else an estimate from a slow spell would refuse for ever
         raise DeadlineExceeded(
             f"This needs about {own * 1000:.0f} ms of the model, more than the budget left.",
-            headers={
-                "x-should-retry": "false"
-            },  # read by OpenAI's SDK, which else tries twice more
+            headers={"x-should-retry": "false"},  # OpenAI's SDK would try twice more
         )
 
     def _age_seconds(self) -> float:

@@ -1,14 +1,18 @@
 """What services need of a text model, and long texts cut into windows that overlap."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from anyio import to_thread
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import AfterValidator
 from pydantic.config import JsonDict
 from tokenizers import Encoding, Tokenizer
+
+T = TypeVar("T", bound=str | Sequence[str])
+W = TypeVar("W")
 
 
 def _readable(text: str) -> str:
@@ -39,6 +43,17 @@ class TextModel(Protocol):
     def run(self, encodings: Sequence[Encoding]) -> Mapping[str, NDArray[np.float32]]:
         """Return the model's outputs by name, one row per encoding."""
         ...
+
+
+INLINE_CHARS = 500  # tokenized in less time than the way to a thread and back takes
+
+
+async def tokenized(windows: Callable[[Sequence[T]], W], texts: Sequence[T]) -> W:
+    """Cut texts, or pairs of texts, into windows: short ones at once, others beside the event loop."""
+    sizes = (len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts)
+    if sum(sizes) <= INLINE_CHARS:
+        return windows(texts)
+    return await to_thread.run_sync(windows, texts)
 
 
 def windows(model: TextModel, texts: Sequence[str], overlap: int) -> list[list[Encoding]]:

@@ -110,7 +110,7 @@ class Waiting(Generic[I, O]):
     @property
     def seconds(self) -> float:
         """Estimate the time until all that waits is done."""
-        return self._work * self._seconds_per_work
+        return self._work * self.seconds_per_work
 
     @property
     def seconds_foreseen(self) -> float:
@@ -118,7 +118,8 @@ class Waiting(Generic[I, O]):
         return self._work * self._cost.pace * self._stretch
 
     @property
-    def _seconds_per_work(self) -> float:
+    def seconds_per_work(self) -> float:
+        """Return what a second of work takes at present, in the batches that it will make."""
         if abs(self._work - self._foreseen) > NEWS * self._work:
             self._foreseen = self._work
             self._stretch = self._packing.seconds() / self._work if self._by_length else 1.0
@@ -135,7 +136,7 @@ class Waiting(Generic[I, O]):
             request.pending[place] = item
             request.work += work
             order = next(self._order)
-        return request.work * self._seconds_per_work + self._cost.pace * self._cost.per_batch
+        return request.work * self.seconds_per_work + self._cost.pace * self._cost.per_batch
 
     def add(self, request: Request[I, O]) -> None:
         """Let a measured request wait."""
@@ -182,7 +183,7 @@ class Waiting(Generic[I, O]):
         """Estimate how long it takes until `over` seconds less count for the queue's bound."""
         excess = [over for over in map(self._over_share, self._large.values()) if over]
         above, below = len(excess), len(self._large) - len(excess)
-        small = self.seconds - self._seconds_per_work * sum(r.work for r in self._large.values())
+        small = self.seconds - self.seconds_per_work * sum(r.work for r in self._large.values())
         first = min(over, small)  # while small requests go, large ones get a part of the time
         rest = over - first  # comes from large ones, side by side
         wait = first * (1 + above / LAG)
@@ -196,11 +197,11 @@ class Waiting(Generic[I, O]):
         """Return the seconds that a large request has waiting above its share of the queue."""
         if not request.is_large:
             return 0.0
-        return max(0.0, request.work * self._seconds_per_work - self._share)
+        return max(0.0, request.work * self.seconds_per_work - self._share)
 
     def seconds_ahead_of(self, request: Request[I, O]) -> float:
         """Estimate the work that is done before the last input of a newcomer."""
-        rate = self._seconds_per_work
+        rate = self.seconds_per_work
         end = request.due + LAG * request.work * rate
         ahead = 0.0
         for other in self._requests.values():
@@ -243,7 +244,7 @@ class Waiting(Generic[I, O]):
         """Let large requests go by their true deadline once they have no time to lose."""
         for request in self._large.values():
             left = request.deadline_at - now
-            if not request.is_pressing and left < 2 * request.work * self._seconds_per_work:
+            if not request.is_pressing and left < 2 * request.work * self.seconds_per_work:
                 request.is_pressing = True
                 heapq.heappush(self._first, (request.due, request.order, request))
 
@@ -261,7 +262,7 @@ class Waiting(Generic[I, O]):
     def _key(self, request: Request[I, O]) -> float:
         if request.is_pressing:
             return request.due
-        return request.due + LAG * request.served * self._seconds_per_work
+        return request.due + LAG * request.served * self.seconds_per_work
 
     def _neighbours(self, at: int) -> tuple[int, int]:
         """Grow a batch around one input, always to the side that needs less padding."""

@@ -5,13 +5,13 @@ from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from anyio import to_thread
 from fastapi import APIRouter
 from tokenizers import Encoding
 
 from kit.app import from_lifespan
 from kit.batching import Batcher
 from kit.errors import Unprocessable
+from kit.text import tokenized
 from services.classifier.model import Classifier, Vector, ZeroShot, zero_shot_scores
 from services.classifier.schemas import (
     Classification,
@@ -108,7 +108,7 @@ def _sentences(body: ZeroShotRequest) -> list[str]:
     return [body.template.replace("{}", label) for label in body.labels]
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=str | Sequence[str])
 I = TypeVar("I")
 O = TypeVar("O")
 
@@ -119,7 +119,7 @@ async def _per_text(
     batcher: Batcher[I, O],
 ) -> list[list[O]]:
     """Run all windows of all texts through the batcher and return them text by text."""
-    groups = await to_thread.run_sync(windows, texts)
+    groups = await tokenized(windows, texts)
     answers = iter(await batcher.submit_many([window for group in groups for window in group]))
     return [list(islice(answers, len(group))) for group in groups]
 
