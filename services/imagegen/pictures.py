@@ -15,6 +15,7 @@ from kit.errors import Unprocessable
 from services.imagegen import parameters
 from services.imagegen.schemas import Card, Drawing
 
+FAST = 3  # of 9: half the time of the usual 6, for a fifth more bytes
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_SOURCE_PIXELS = 4096 * 4096
 MAX_SOURCE_SIDE = 2048  # larger sources are reduced: no picture is painted larger
@@ -33,7 +34,7 @@ def encode(
     exact = {"request": parameters.to_repeat(drawing, seed), **about}
     chunks.add_itxt("switchboard", json.dumps(exact, ensure_ascii=False))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=chunks)
+    picture.save(buffer, "PNG", pnginfo=chunks, compress_level=FAST)
     return buffer.getvalue()
 
 

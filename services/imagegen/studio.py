@@ -27,6 +27,7 @@ T = TypeVar("T")
 CANARY = "a red circle"
 IDLE_SECONDS = 1.0  # a wake-up message may be missed
 RETRY_SECONDS = 1.0
+TELL_SECONDS = 0.1  # progress is published no more often: nobody sees more, each word costs all
 KEPT_BATCHES = 2  # claimed and not yet stored, at which nothing more is claimed
 log = structlog.get_logger(__name__)
 
@@ -118,6 +119,7 @@ class Studio:
                 with suppress(NotReady):
                     ours = await self._jobs.renew(reports)
                     self._held.drop(each.job for each in reports if each.job.id not in ours)
+            await asyncio.sleep(TELL_SECONDS)
 
     async def report_forever(self) -> None:
         """Give signs of life."""

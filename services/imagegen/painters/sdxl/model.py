@@ -28,6 +28,9 @@ class Sdxl:
     def __init__(self, pipeline: Pipeline, card: Card, adapters: Adapters) -> None:
         self.card = card
         self.pipeline = pipeline
+        # Asked for each time, diffusers looks through all of a model's parts.
+        self._device: torch.device = pipeline.unet.device
+        self._dtype: torch.dtype = pipeline.unet.dtype
         self._adapters = adapters
         self._texts = Texts(pipeline)
         # The tile is the native picture by default, which saves nothing where it is needed.
@@ -138,16 +141,6 @@ class Sdxl:
         scaled = latents.to(vae.dtype) / vae.config.scaling_factor
         pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
         return pixels
-
-    @property
-    def _device(self) -> torch.device:
-        device: torch.device = self.pipeline.unet.device
-        return device
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        dtype: torch.dtype = self.pipeline.unet.dtype
-        return dtype
 
 
 def _enlarged(picture: Image.Image, drawing: Drawing) -> Image.Image:

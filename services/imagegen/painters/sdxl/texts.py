@@ -49,6 +49,7 @@ class Texts:
 
     def __init__(self, pipeline: Any) -> None:
         self._pipe = pipeline
+        self._device, self._dtype = pipeline.unet.device, pipeline.unet.dtype
         self._encode = lru_cache(512)(self._encode_text)
 
     def forget(self) -> None:
@@ -64,18 +65,17 @@ class Texts:
             zeros = torch.zeros_like
             negative = Encoded(zeros(positive.hidden), zeros(positive.pooled))
         width, height = size
-        unet = self._pipe.unet
         sizes = self._pipe._get_add_time_ids(
             (height, width),
             (0, 0),
             (height, width),
-            dtype=unet.dtype,
+            dtype=self._dtype,
             text_encoder_projection_dim=self._pipe.text_encoder_2.config.projection_dim,
         )
         return Conditions(
             tokens=torch.cat([negative.hidden, positive.hidden]),
             pooled=torch.cat([negative.pooled, positive.pooled]),
-            sizes=sizes.to(unet.device).repeat(2, 1),
+            sizes=sizes.to(self._device).repeat(2, 1),
         )
 
     def _positive(self, drawing: Drawing) -> Encoded:
