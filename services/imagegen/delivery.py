@@ -13,8 +13,8 @@ from services.imagegen import pictures
 from services.imagegen.batch import Held
 from services.imagegen.painters import OutOfMemory, Painted
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Card, Drawing, Job, StoredPicture
 from services.imagegen.storage import Storage, painted_path
+from services.imagegen.values import Card, Drawing, Job, StoredPicture
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0

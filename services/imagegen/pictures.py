@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import Unprocessable
 from services.imagegen import parameters
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 FAST = 3  # of 9: half the time of the usual 6, for a fifth more bytes
 FORMATS = ("PNG", "JPEG", "WEBP")

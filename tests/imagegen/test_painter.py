@@ -15,7 +15,7 @@ from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_a
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
 from services.imagegen.painters.sdxl.samplers import SAMPLERS
-from services.imagegen.schemas import Drawing, Ingredient, Scheduler
+from services.imagegen.values import Drawing, Ingredient, Scheduler
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing, perform
 

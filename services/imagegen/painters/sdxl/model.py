@@ -16,7 +16,7 @@ from services.imagegen.painters.rows import DiffusionRow, guided, on_device, tim
 from services.imagegen.painters.sdxl.adapters import Adapters
 from services.imagegen.painters.sdxl.samplers import sampler
 from services.imagegen.painters.sdxl.texts import Conditions, Texts
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 Pipeline = Any  # a StableDiffusionXLPipeline; diffusers publishes no types
 SdxlRow = DiffusionRow[Conditions]
