@@ -103,12 +103,18 @@ LEXICON: Final[dict[str, str]] = {
         poem* story stories essay* email letter* speech* song* lyrics haiku* article* blog* slogan* list lists plan plans recipe*
         code function* script* caption* title* headline* toast* invitation* resume cv tagline* bio biography dialogue* limerick*
         rhyme* verse* ad advert* newsletter* wish wishes greeting* summary tutorial* outline* proposal* complaint* description*
+        synonym* antonym* itinerar* hashtag* menu formula pros cons packing checklist* agenda* template* tips arguments conclusion
+        introduction abstract cv survey quiz slides wording
         python javascript sql java regex html program* rap novel ideas names paragraph* press memo review monologue ballad ode
         poema* cuento* ensayo* carta* correo* discurso* cancion* articulo* lista* plan* receta* codigo funcion* eslogan* titulo*
         resumen* historia* relato* verso* brindis invitacion* soneto* dialogo* anuncio* felicitacion* script* programa* guion*
+        sinonimo* antonimo* itinerario* hashtag* menu formula* expresion pros contras consejos plantilla* argumentos conclusion
+        introduccion esquema encuesta cuestionario tabla horario regex python javascript sql
         descripcion* trabalenguas ideas nombres biografia* nota queja* rima* monologo* haiku* copla* consulta
         стих* рассказ* сказк* эссе письмо* речь речи песн* стать* список списк* план планы рецепт* код функци* слоган* заголов* тост
         приглашен* поздравл* истори* резюме сочинен* объявлен* пост* скрипт* программ* диалог* описан* инструкц* хокку хайку
+        синоним* антоним* хештег* меню плюсы минусы формул* шаблон* совет* аргумент* заключен* введен* опрос* тест таблиц* чек чеклист
+        расписан* реферат* абзац* подпис* питон* python sql
         анкет* биограф* идеи идей названи* имена загадк* частушк* басн* жалоб* заявлен* реклам* монолог* пожелан* доклад* отчет*""",
     "question": """
         what who whom whose when where why how which
@@ -135,6 +141,20 @@ LEXICON: Final[dict[str, str]] = {
         you your yours yourself u ur
         tu te ti usted* eres tus vos contigo
         ты вы тебя тебе тобой вас вам вами твой твоя твои твое твоем ваш ваша ваши""",
+    "mine": """
+        my mine me i im
+        mi mis mio mia
+        мой моя мои мое моего моей моем моих мне меня""",
+    "now": """
+        now today tomorrow tonight yesterday current currently latest nearest next near nearby monday tuesday wednesday thursday friday
+        saturday sunday oclock am pm minutes minute hour
+        hoy manana ahora anoche ayer actual ultim* cercan* cerca proxim* lunes martes miercoles jueves viernes sabado domingo minutos
+        сегодня завтра сейчас вчера ближайш* следующ* последн* рядом понедельник* вторник* сред* четверг* пятниц* суббот* воскресен*
+        минут* часов часа""",
+    "manner": """
+        steps guide instructions tutorial howto procedure process way
+        pasos guia instrucciones procedimiento manera forma
+        шаги инструкц* порядок способ* процедур* образом""",
     "can": """
         can could would able capab* abilit* skill* feature* help assist
         puedes puede puedas podri* podes capaz capacidad* habilidad* funciones ayuda* ayudar*

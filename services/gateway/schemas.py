@@ -14,6 +14,8 @@ from pydantic import (
 
 Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
 Language = Literal["en", "es", "ru"]
+OwnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$")]
+"""A tenant's own intent; never one of the seven."""
 
 MAX_PICTURES = 8
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -87,11 +89,20 @@ class AssistRequest(Closed):
     options: Options = Options()
 
 
+
+
 class Choice(BaseModel):
     """One intent and how sure the router is of it."""
 
-    intent: Intent
+    intent: Intent | OwnName
     confidence: float
+
+
+class Piece(BaseModel):
+    """A piece of the text, in characters: `text[start:end]`."""
+
+    start: int
+    end: int
 
 
 class RouteAnswer(BaseModel):
@@ -99,17 +110,19 @@ class RouteAnswer(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    intent: Intent | Literal["unclear"]
+    intent: Intent | Literal["unclear"] | OwnName
     confidence: float
     """Calibrated probability of the intent, or 1 when the request named it."""
     alternatives: list[Choice]
     language: Language
     slots: dict[str, Any]
     """What the intent needs, as found in the text."""
+    spans: dict[str, Piece] = {}
+    """Where in the text each slot stands; of weights, the stretch that says them."""
     service: str | None
     """Who would do it; null when it is unclear."""
     explanation: Any = None
-    """Why the router decides so."""
+    """Why: the margin to the next best intent, the threshold, what weighed most, the nearest known phrases."""
 
 
 class Branch(BaseModel):
@@ -133,12 +146,27 @@ class Timings(BaseModel):
     total_ms: float
 
 
+class Escalation(BaseModel):
+    """Why a person should take over, and whether one is called."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """Names this escalation in the webhook as well."""
+    reasons: list[Literal["no_answer", "anger"]]
+    """Nothing in the knowledge base answers; the person is clearly angry."""
+    anger: float | None = None
+    """The strongest of anger, annoyance and disgust, when the emotion was looked at."""
+    notified: bool
+    """Whether a webhook is set up and was told; it is delivered in the background."""
+
+
 class AssistAnswer(BaseModel):
     """What was understood and what came of it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    intent: Intent | Literal["unclear"]
+    intent: Intent | Literal["unclear"] | OwnName
     confidence: float
     language: Language
     service: str | None
@@ -147,6 +175,10 @@ class AssistAnswer(BaseModel):
     """The service's own answer; for `unclear` a question back and the two closest intents."""
     branches: dict[str, Branch]
     """The `also` branches by intent."""
+    escalate: bool = False
+    """Whether a person should take over."""
+    escalation: Escalation | None = None
+    """Why, and what was done about it."""
     timings: Timings
     request_id: str
 

@@ -1,9 +1,18 @@
 """The gateway's knobs."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, FilePath, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    FilePath,
+    HttpUrl,
+    RedisDsn,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings import ServiceSettings
@@ -36,6 +45,18 @@ class Settings(ServiceSettings):
     """Key that is sent to that server."""
     default_collection: str = "default"
     """Collection of the knowledge base that is asked when a request names none."""
+    intents: FilePath | None = None
+    """YAML file with intents of your own for every tenant; `PUT /v1/intents` adds a tenant's own."""
+    data: Path = Path(".data/gateway")
+    """Folder where one gateway keeps what tenants teach it; several keep it in Redis."""
+    redis_url: RedisDsn | None = None
+    """Redis that several gateways share; without one, each keeps its own."""
+    escalation_url: HttpUrl | None = None
+    """Address that is told when a person should take over; see the README for its signature."""
+    escalation_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
+    """Secret that signs what is sent there (HMAC-SHA256); `whsec_` before base64, or any text."""
+    escalation_anger: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Probability of anger from which a person should take over; measured in models/router/README.md."""
     openapi_refresh_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time between two looks at the services' OpenAPI documents."""
     keys: SecretStr | None = None
@@ -44,6 +65,13 @@ class Settings(ServiceSettings):
     """File with one `SHA256 TENANT` per line."""
     allow_anonymous: Annotated[bool, Field(validate_default=True)] = False
     """Whether a gateway without keys may listen beyond this machine."""
+
+    @field_validator("escalation_secret")
+    @classmethod
+    def _signs(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("escalation_url") and not (secret and secret.get_secret_value()):
+            raise ValueError("GATEWAY_ESCALATION_URL needs it: unsigned calls could come from anyone")
+        return secret
 
     @field_validator("allow_anonymous")
     @classmethod
