@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import anyio
@@ -54,6 +55,8 @@ class Caller:
     request_id: str
     idempotency_key: str | None = None
     patience_seconds: float = 0.0
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """How the language model shall write, if it is asked."""
 
 
 class Assistant:
@@ -112,6 +115,7 @@ class Assistant:
                 idempotency_key=caller.idempotency_key,
                 patience_seconds=caller.patience_seconds,
                 emit=emit,
+                generation=caller.generation,
             )
             output, branches = await self._carry_out(route.intent, main)
         done = time.monotonic()

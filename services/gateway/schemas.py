@@ -43,6 +43,13 @@ class Picture(Closed):
         return self
 
 
+class Message(Closed):
+    """One earlier turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=100_000)]
+
+
 class Options(BaseModel):
     """`intent` decides instead of the router; everything else goes to the chosen service as it is."""
 
@@ -82,6 +89,8 @@ class AssistRequest(Closed):
     """Collection of the knowledge base to ask."""
     conversation_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """Conversation with the knowledge base to go on with."""
+    history: Annotated[list[Message], Field(max_length=200)] = []
+    """What was said before, oldest first; whoever writes and chats reads it."""
     also: Annotated[list[Intent], Field(max_length=7)] = []
     """What else to do with the same text, side by side; a failure there fails nothing else."""
     options: Options = Options()
