@@ -12,13 +12,15 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.gateway.nearest import Floats, Phrases, Vector
+from services.gateway.nearest import Phrases, Vector
 from services.gateway.router import Near, Phrase
 
 # From training/gateway/few_shot.py on CLINC150 intents that are no test of anything else; see models/router/README.md.
 RIDGE: Final = 0.3
 THRESHOLD: Final = 0.13
-SLOPE: Final = 20.0  # of the logistic curve that turns a score into a confidence; 0.5 at the threshold
+SLOPE: Final = (
+    20.0  # of the logistic curve that turns a score into a confidence; 0.5 at the threshold
+)
 
 Array = NDArray[np.float64]
 
@@ -26,7 +28,10 @@ Array = NDArray[np.float64]
 class Vectoriser(Protocol):
     """What learning needs of the router."""
 
-    phrases: list[Phrase]
+    @property
+    def phrases(self) -> Sequence[Phrase]:
+        """Return known phrases of every intent and of none."""
+        ...
 
     @property
     def width(self) -> int:
@@ -73,7 +78,7 @@ class Matcher:
         second = (self.names[order[1]], _confidence(scores[order[1]])) if len(order) > 1 else None
         own = alike[len(alike) - len(self.phrases) :]
         near = [
-            Near(*self.phrases[i], round(float(own[i]), 3))
+            Near(self.phrases[i][0], self.phrases[i][1], round(float(own[i]), 3))
             for i in np.argsort(-own, kind="stable")[:3]
         ]
         return Match(self.names[best], _confidence(scores[best]), second, near)
@@ -95,4 +100,5 @@ def learn(vectoriser: Vectoriser, intents: Sequence[tuple[str, Sequence[str]]]) 
     for i, (name, _) in enumerate(phrases, start=len(known)):
         targets[i, names.index(name)] = 1.0
     kernel[np.diag_indices_from(kernel)] += RIDGE
-    return Matcher(names, phrases, index, np.linalg.solve(kernel, targets))
+    weights = np.linalg.solve(kernel, targets).astype(np.float64)
+    return Matcher(names, phrases, index, weights)

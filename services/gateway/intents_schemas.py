@@ -8,7 +8,17 @@ from pydantic import Field, JsonValue, StringConstraints, model_validator
 from services.gateway.schemas import Closed, OwnName
 
 NAME: Final = r"^[a-z][a-z0-9_-]{1,62}$"
-RESERVED: Final = {"draw", "blend", "classify", "answer", "ask", "write", "chat", "unclear", "other"}
+RESERVED: Final = {
+    "draw",
+    "blend",
+    "classify",
+    "answer",
+    "ask",
+    "write",
+    "chat",
+    "unclear",
+    "other",
+}
 PLACEHOLDER: Final = re.compile(r"\{(?:text|context|language)\}")
 FEWEST, MOST = 3, 200
 
@@ -37,7 +47,7 @@ class OwnIntent(Closed):
     """Who does it."""
     path: Annotated[str, StringConstraints(pattern=r"^/[!-~]{1,300}$")]
     """The path of that service that gets a POST."""
-    body: dict[str, JsonValue] = {"text": "{text}"}
+    body: Annotated[dict[str, JsonValue], Field(default_factory=lambda: {"text": "{text}"})]
     """The JSON to send; `{text}`, `{context}` and `{language}` in its strings are filled in."""
 
     @model_validator(mode="after")

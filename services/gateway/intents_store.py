@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import redis.asyncio as redis
 import structlog
@@ -118,11 +118,11 @@ class RedisStore:
         """Return a tenant's intents; raises NotReady when Redis is away."""
         with _told():
             kept = await self._client.hgetall(KEY + tenant)
-        return _by_name([kept[name] for name in sorted(kept)])
+        return _by_name([str(kept[name]) for name in sorted(kept)])
 
     async def put(self, tenant: str, intents: Sequence[OwnIntent]) -> None:
         """Add or replace, all at once; raises NotReady when Redis is away."""
-        mapping = {intent.name: intent.model_dump_json() for intent in intents}
+        mapping: dict[Any, Any] = {intent.name: intent.model_dump_json() for intent in intents}
         with _told():
             await self._client.hset(KEY + tenant, mapping=mapping)
 

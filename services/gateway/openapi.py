@@ -8,6 +8,7 @@ from typing import Any
 from kit.client import ServiceClient
 from kit.errors import ServiceError
 
+DOCUMENT_SECONDS = 10.0
 RETRY_SECONDS = 3.0  # while a document is missing, look more often
 HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 NOT_IN_3_1 = "itemSchema"  # of OpenAPI 3.2; FastAPI writes it for event streams all the same
@@ -61,8 +62,9 @@ class MergedDocument:
 
 async def _fetched(service: ServiceClient) -> Document | None:
     try:
-        document = await service.call("GET", "/openapi.json")
-    except ServiceError:
+        response = await service.look("/openapi.json", DOCUMENT_SECONDS)
+        document = response.json() if response.is_success else None
+    except (ServiceError, ValueError):
         return None
     return document if isinstance(document, dict) and "paths" in document else None
 

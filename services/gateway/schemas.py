@@ -45,6 +45,13 @@ class Picture(Closed):
         return self
 
 
+class Message(Closed):
+    """One earlier turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=100_000)]
+
+
 class Options(BaseModel):
     """`intent` decides instead of the router; everything else goes to the chosen service as it is."""
 
@@ -55,8 +62,8 @@ class Options(BaseModel):
     )
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)  # limits the depth as well
 
-    intent: Intent | None = None
-    """What to do, whatever the text sounds like."""
+    intent: Intent | OwnName | None = None
+    """What to do, whatever the text sounds like; an intent of your own as well."""
 
     @model_validator(mode="after")
     def _can_be_passed_on(self) -> Self:
@@ -84,11 +91,11 @@ class AssistRequest(Closed):
     """Collection of the knowledge base to ask."""
     conversation_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """Conversation with the knowledge base to go on with."""
+    history: Annotated[list[Message], Field(max_length=200)] = []
+    """What was said before, oldest first; whoever writes and chats reads it."""
     also: Annotated[list[Intent], Field(max_length=7)] = []
     """What else to do with the same text, side by side; a failure there fails nothing else."""
     options: Options = Options()
-
-
 
 
 class Choice(BaseModel):

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from services.gateway.numerals import ALONE, DENOMINATORS, FRACTION, NUMBER, WORDS, value_of
@@ -15,7 +16,8 @@ EVEN: Final = re.compile(
 THIRDS: Final = re.compile(r"\b(?:in thirds|a tercios|por tercios|по трети)\b", FLAGS)
 EACH: Final = re.compile(r"\b(?:each|apiece|cada un[ao]|кажд\w+)\b", FLAGS)
 TIMES: Final = re.compile(
-    r"\b(?:(?P<two>twice|double|el doble|вдвое|в два раза)|(?P<three>three times|triple|втрое|в три раза))\b", FLAGS
+    r"\b(?:(?P<two>twice|double|el doble|вдвое|в два раза)|(?P<three>three times|triple|втрое|в три раза))\b",
+    FLAGS,
 )
 SHARE: Final = re.compile(FRACTION, FLAGS)
 IS_ALONE: Final = re.compile(ALONE, FLAGS)
@@ -161,7 +163,7 @@ def _clauses(text: str) -> list[tuple[int, str]]:
     ends = {m.end() for m in CLAUSE.finditer(text)}
     further = {m.start() for m in list(PERCENT.finditer(text))[1:] + list(LARGE.finditer(text))[1:]}
     cuts = sorted({0, len(text)} | ends | further)
-    return [(a, text[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(a, text[a:b]) for a, b in pairwise(cuts)]
 
 
 def _amount(clause: str, at: int, picture: int | None) -> Said | None:

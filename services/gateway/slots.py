@@ -29,7 +29,6 @@ from services.gateway.phrasing import (
 )
 from services.gateway.shares import MIXED_IN, ORDINALS, PICTURE_WORD, STYLE, shares_of
 
-
 AT_THE_END: Final = frozenset({"subject", "prompt"})
 BESIDE: Final = " \t\r\n,;:-–—"
 

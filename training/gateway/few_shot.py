@@ -70,7 +70,9 @@ def play(router: Router, sets: Sets, shots: int, others: list[str], rng: random.
     return right, scores, false
 
 
-def measure(router: Router, sets: Sets, shots: int, others: list[str], limit: float) -> dict[str, Any]:
+def measure(
+    router: Router, sets: Sets, shots: int, others: list[str], limit: float
+) -> dict[str, Any]:
     """Return the shares found, found wrongly and taken by mistake, over DRAWS tenants."""
     rng = random.Random(SEED)
     played = [play(router, sets, shots, others, rng) for _ in range(DRAWS)]
@@ -100,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--choose", action="store_true", help="print thresholds on the choosing half")
+    parser.add_argument(
+        "--choose", action="store_true", help="print thresholds on the choosing half"
+    )
     options = parser.parse_args(arguments)
     router = Router.load(options.model)
     choosing, reporting = clinc(options.data)
@@ -108,7 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         others = seed_messages(options.data)
         for shots in SHOTS[1:3]:
             for limit in np.arange(0.1, 0.5, 0.05):
-                print(round(float(limit), 2), measure(router, choosing, shots, others, float(limit)))
+                print(
+                    round(float(limit), 2), measure(router, choosing, shots, others, float(limit))
+                )
         return
     others = [row["text"] for row in read(DATA / "test.tsv")]
     sets = dict(zip(SOURCES, (reporting, banking(options.data)), strict=True))
