@@ -65,7 +65,7 @@ class Settings(ServiceSettings):
     """Address that is told when a person should take over; see the README for its signature."""
     escalation_secret: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """Secret that signs what is sent there (HMAC-SHA256); `whsec_` before base64, or any text."""
-    escalation_anger: Annotated[float, Field(gt=0, le=1)] = 0.5
+    escalation_anger: Annotated[float, Field(gt=0, le=1)] = 0.59
     """Probability of anger from which a person should take over; measured in models/router/README.md."""
     openapi_refresh_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time between two looks at the services' OpenAPI documents."""
