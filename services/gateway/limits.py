@@ -18,6 +18,7 @@ from limits.aio.strategies import (
     SlidingWindowCounterRateLimiter,
 )
 from redis import RedisError
+from redis.asyncio import ConnectionPool
 
 from kit.errors import NotReady, Overloaded
 from services.gateway.keys import Key
@@ -80,18 +81,21 @@ class Allowances:
         if settings.redis_url is None:
             yield cls(MemoryStorage(), settings)
             return
-        url = settings.redis_url.get_secret_value().replace("unix://", "redis+unix://")
-        storage = RedisStorage(
-            f"async+{url}",
-            implementation="redispy",
-            key_prefix="gateway:limits",
+        pool = ConnectionPool.from_url(
+            settings.redis_url.get_secret_value(),
             socket_timeout=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
+        )
+        storage = RedisStorage(
+            "async+redis://",
+            implementation="redispy",
+            key_prefix="gateway:limits",
+            connection_pool=pool,  # type: ignore[arg-type] # documented, and typed as a number
         )
         try:
             yield cls(storage, settings)
         finally:
-            await storage.bridge.storage.aclose()
+            await pool.aclose()
 
     async def take(self, key: Key) -> list[Standing]:
         """Count one request and return what is left; raises Overloaded when nothing was."""
