@@ -112,7 +112,9 @@ async def test_a_chat_answers_from_the_knowledge_base_with_citations(database_ur
 
 
 @asynccontextmanager
-async def painted(redis_url: str, folder: Path, router: Any = CIRCLE) -> AsyncGenerator[AsyncOpenAI]:
+async def painted(
+    redis_url: str, folder: Path, router: Any = CIRCLE
+) -> AsyncGenerator[AsyncOpenAI]:
     chosen = settings_for(redis_url, folder)
     async with (
         working(chosen, PlainPainter()),
