@@ -217,8 +217,9 @@ class ServiceClient:
             with translated(self.name):
                 response = await self._answered(request, is_repeatable)
                 try:
-                    self.breaker.succeeded()
+                    self.breaker.heard()
                     yield response
+                    self.breaker.succeeded()
                 finally:
                     await response.aclose()
         except (UpstreamFailed, DeadlineExceeded) as error:

@@ -58,12 +58,16 @@ class Breaker:
         said = f"The service {self._name} does not answer; it is asked again in {left} s."
         raise NotReady(said, headers={"Retry-After": str(left)})
 
-    def succeeded(self) -> None:
-        """Count an answer, whatever it says: the service is there."""
-        self._failures = 0
+    def heard(self) -> None:
+        """Note that an answer begins, whatever it says: the service is there."""
         if self._is_open and self._probing is None:
             log.info("service_is_back", upstream=self._name)
             self._is_open = self._on_trial = False
+
+    def succeeded(self) -> None:
+        """Note that an answer came to its end."""
+        self._failures = 0
+        if not self._is_open:
             self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def failed(self) -> None:

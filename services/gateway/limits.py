@@ -1,5 +1,6 @@
 """How much each key may ask: requests in a time and in a day, counted for all gateways in Redis."""
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -18,6 +19,7 @@ from limits.aio.strategies import (
     SlidingWindowCounterRateLimiter,
 )
 from redis import RedisError
+from redis.asyncio import ConnectionPool
 
 from kit.errors import NotReady, Overloaded
 from services.gateway.keys import Key
@@ -80,18 +82,17 @@ class Allowances:
         if settings.redis_url is None:
             yield cls(MemoryStorage(), settings)
             return
-        url = settings.redis_url.get_secret_value().replace("unix://", "redis+unix://")
-        storage = RedisStorage(
-            f"async+{url}",
-            implementation="redispy",
-            key_prefix="gateway:limits",
+        pool = ConnectionPool.from_url(
+            settings.redis_url.get_secret_value(),
             socket_timeout=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
+            driver_info=None,  # else every connection reads redis-py's version from the disk
         )
+        storage = await asyncio.to_thread(_in_redis, pool)
         try:
             yield cls(storage, settings)
         finally:
-            await storage.bridge.storage.aclose()
+            await pool.aclose()
 
     async def take(self, key: Key) -> list[Standing]:
         """Count one request and return what is left; raises Overloaded when nothing was."""
@@ -141,6 +142,16 @@ class Allowances:
                 "Requests cannot be counted at the moment, and are not served uncounted."
             )
         return []
+
+
+def _in_redis(pool: ConnectionPool) -> RedisStorage:
+    """Return the storage; the library reads its scripts from files now."""
+    return RedisStorage(
+        "async+redis://",
+        implementation="redispy",
+        key_prefix="gateway:limits",
+        connection_pool=pool,  # type: ignore[arg-type] # documented, and typed as a number
+    )
 
 
 def _words(item: limits.RateLimitItem) -> str:

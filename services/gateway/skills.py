@@ -160,7 +160,11 @@ class Skills:
 
     async def _json(self, service: str, path: str, order: Any, asked: Asked) -> Output:
         upstream = self._upstreams[service]
-        return Output(await upstream.call("POST", path, json=order, headers=asked.headers))
+        only_computes = service in ("classifier", "qa")
+        answer = await upstream.call(
+            "POST", path, json=order, headers=asked.headers, is_repeatable=only_computes
+        )
+        return Output(answer)
 
     async def _complete(self, model: LanguageModel, prompt: str, asked: Asked) -> Output:
         """Have the language model go on with the conversation; stream it where someone listens."""

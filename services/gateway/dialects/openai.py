@@ -36,14 +36,16 @@ class OpenAIRoute(APIRoute):
                 return await handler(request)
             except RequestValidationError as error:
                 raise _wrong_body(error) from None
-            except Unprocessable as error:
-                raise as_bad_request(error) from None
+            except ServiceError as error:
+                raise in_their_status(error) from None
 
         return handle
 
 
-def as_bad_request(error: ServiceError) -> BadRequest:
+def in_their_status(error: ServiceError) -> ServiceError:
     """Return the same refusal under the status that OpenAI gives it."""
+    if error.status != Unprocessable.status:
+        return error
     return BadRequest(error.detail, errors=error.errors, code=error.code)
 
 

@@ -19,6 +19,7 @@ from services.gateway.dialects.openai import (
     OURS,
     OpenAIRoute,
     absolute,
+    in_their_status,
     no_such_model,
     wrong,
 )
@@ -220,7 +221,7 @@ class _Reply:
             await send(END)
         except ServiceError as error:
             if not self._has_begun:
-                raise
+                raise in_their_status(error) from None
             await send(frame(dialects.openai(problem_of(self._request.scope, error))))
 
     async def _message(self, answer: AssistAnswer) -> Answered:

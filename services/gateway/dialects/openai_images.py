@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from kit import dialects
 from kit.errors import ServiceError, problem_of
-from services.gateway.dialects.openai import OpenAIRoute, absolute, wrong
+from services.gateway.dialects.openai import OpenAIRoute, absolute, in_their_status, wrong
 from services.gateway.dialects.openai_schemas import Image, ImagesAnswer, ImagesRequest
 from services.gateway.dialects.painting import Painting, PaintingDep
 from services.gateway.events import MEDIA_TYPE, TextStream, Write, frame
@@ -101,7 +101,7 @@ class _Stream:
                 await send(_event("image_generation.completed", part))
         except ServiceError as error:
             if not self._has_begun:
-                raise
+                raise in_their_status(error) from None
             said = dialects.openai(problem_of(self._request.scope, error))
             await send(frame(said, "error"))
 
