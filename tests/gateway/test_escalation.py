@@ -58,9 +58,7 @@ def knowledge(*, answered: bool) -> Scripted:
 
 
 @asynccontextmanager
-async def help_desk(
-    receiver: Receiver, classifier: Scripted, rag: Scripted
-) -> AsyncGenerator[Any]:
+async def help_desk(receiver: Receiver, classifier: Scripted, rag: Scripted) -> AsyncGenerator[Any]:
     async with listening(receiver.app) as address:
         settings = {"escalation_url": f"{address}/hook", "escalation_secret": SECRET}
         apps = {"classifier": classifier.app, "rag": rag.app}

@@ -50,7 +50,9 @@ def router() -> Router:
 
 @pytest.fixture
 def rag() -> Scripted:
-    return Scripted({"POST /v1/collections/orders/ask": {"answer": "Press stop.", "answered": True}})
+    return Scripted(
+        {"POST /v1/collections/orders/ask": {"answer": "Press stop.", "answered": True}}
+    )
 
 
 def taught(*intents: Any) -> dict[str, Any]:

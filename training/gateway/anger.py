@@ -45,9 +45,7 @@ def measure(angry: NDArray[np.bool_], scores: Array, limit: float) -> dict[str, 
 
 def choose(angry: NDArray[np.bool_], scores: Array) -> float:
     """Return the lowest limit with few enough false calls."""
-    fitting = [
-        x for x in LIMITS if ((scores >= x) & ~angry).sum() <= FALSE_CALLS * (~angry).sum()
-    ]
+    fitting = [x for x in LIMITS if ((scores >= x) & ~angry).sum() <= FALSE_CALLS * (~angry).sum()]
     return round(float(fitting[0]), 2)
 
 

@@ -4,7 +4,7 @@
 
 Dev rows come from templates and list entries that no train row uses. They set the temperature and the
 threshold; the shipped weights are then fitted on train and dev together. Writes model.safetensors,
-config.json and the `training` section of report.json.
+config.json, phrases.tsv and the `training` section of report.json.
 """
 
 import argparse
@@ -276,7 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heat, limit, measured = calibrate(model, table.part("dev").with_grams(chosen))
     print("dev", measured, "temperature", heat, "threshold", limit, flush=True)
     save(fit(table, keep)[0], options.out, heat, limit)
-    shutil.copyfile(options.corpus.with_name("phrases.tsv"), options.out / "phrases.tsv")
+    phrases = options.corpus.with_name("phrases.tsv")
+    if phrases.parent != options.out:
+        shutil.copyfile(phrases, options.out / "phrases.tsv")
     report = {
         "rows": len(table.rows),
         "features": keep,
