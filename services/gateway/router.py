@@ -16,7 +16,7 @@ from services.gateway.slots import Span, slots_of, spans_of
 
 UNCLEAR: Final = "unclear"
 OTHER: Final = "other"  # trained as an intent, answered as unclear
-FORMAT: Final = 3
+FORMAT: Final = 4
 SHOWN: Final = 5
 MARKS: Final = "^$|># "
 NEAREST: Final = 3
@@ -103,7 +103,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Router:
-    """A linear model over n-grams and cues with calibrated probabilities.
+    """A linear model and a small network over n-grams and cues, with calibrated probabilities.
 
     Holds its weights in memory and nothing else: `route` is pure, takes about a millisecond and may be
     called from any thread. Below the threshold it says `unclear` and never guesses.
@@ -116,6 +116,10 @@ class Router:
     weights: Floats = field(repr=False)  # (features, intents)
     cue_weights: Floats = field(repr=False)  # (cues, intents)
     bias: Floats
+    hidden: Floats = field(repr=False)  # (features, units)
+    cue_hidden: Floats = field(repr=False)  # (cues, units)
+    hidden_bias: Floats = field(repr=False)
+    out: Floats = field(repr=False)  # (units, intents)
     spanish: Floats = field(repr=False)  # (features,)
     spanish_bias: float
     longest: float  # messages with more n-grams than this norm are not scaled down further
@@ -139,7 +143,11 @@ class Router:
             idf=tensors["idf"].astype(np.float32),
             weights=tensors["weights"].astype(np.float32),
             cue_weights=tensors["cue_weights"],
-            bias=tensors["bias"],
+            bias=tensors["bias"] + tensors["out_bias"],
+            hidden=tensors["hidden"].astype(np.float32),
+            cue_hidden=tensors["cue_hidden"],
+            hidden_bias=tensors["hidden_bias"],
+            out=tensors["out"],
             spanish=tensors["spanish"].astype(np.float32),
             spanish_bias=float(tensors["spanish_bias"][0]),
             longest=config["longest"],
@@ -217,6 +225,8 @@ class Router:
     def _probabilities(self, found: Found) -> Floats:
         """Return (intents,), calibrated."""
         scores = found.values @ self.weights[found.rows] + self.cue_weights[found.cues].sum(axis=0)
+        units = found.values @ self.hidden[found.rows] + self.cue_hidden[found.cues].sum(axis=0)
+        scores = scores + np.maximum(units + self.hidden_bias, 0) @ self.out
         heated = (scores + self.bias) / self.temperature
         shares = np.exp(heated - heated.max())
         probabilities: Floats = shares / shares.sum()
