@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from services.gateway.few_shot import THRESHOLD, learn
+from services.gateway.nearest import Vector
 from services.gateway.router import Router
 from training.gateway.evaluate import DATA, read
 from training.gateway.public import CLINC
 
 SHOTS = (3, 5, 10, 20)
-DRAWS = 10
+DRAWS = 6
 INTENTS = 10
 HELD_OUT = 20
 SEED = 3
@@ -59,19 +60,19 @@ def banking(data: Path) -> Sets:
     return dict(grouped)
 
 
-def play(router: Router, sets: Sets, shots: int, others: list[str], rng: random.Random) -> Any:
+def play(router: Router, sets: Sets, shots: int, others: list[Vector], rng: random.Random) -> Any:
     """Return scores (held-out messages, intents) with the right columns, and scores of the others."""
     names = rng.sample(sorted(sets), INTENTS)
     matcher = learn(router, [(n, rng.sample(sets[n]["train"], shots)) for n in names])
     held = [(i, t) for i, n in enumerate(names) for t in sets[n]["test"][:HELD_OUT]]
     right = np.array([i for i, _ in held])
     scores = np.array([matcher.scores(router.vector(t)) for _, t in held])
-    false = np.array([matcher.scores(router.vector(t)).max() for t in others])
+    false = np.array([matcher.scores(vector).max() for vector in others])
     return right, scores, false
 
 
 def measure(
-    router: Router, sets: Sets, shots: int, others: list[str], limit: float
+    router: Router, sets: Sets, shots: int, others: list[Vector], limit: float
 ) -> dict[str, Any]:
     """Return the shares found, found wrongly and taken by mistake, over DRAWS tenants."""
     rng = random.Random(SEED)
@@ -109,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     router = Router.load(options.model)
     choosing, reporting = clinc(options.data)
     if options.choose:
-        others = seed_messages(options.data)
+        others = [router.vector(text) for text in seed_messages(options.data)]
         for shots in SHOTS[1:3]:
             for limit in np.arange(0.1, 0.5, 0.05):
                 print(
                     round(float(limit), 2), measure(router, choosing, shots, others, float(limit))
                 )
         return
-    others = [row["text"] for row in read(DATA / "test.tsv")]
+    others = [router.vector(row["text"]) for row in read(DATA / "test.tsv")]
     sets = dict(zip(SOURCES, (reporting, banking(options.data)), strict=True))
     found = {
         name: [measure(router, some, shots, others, THRESHOLD) for shots in SHOTS]

@@ -21,7 +21,7 @@ from training.gateway.noise import dress, gibberish, roughen
 
 PHRASES = Path(__file__).parent / "phrases"
 LANGUAGES = ("en", "es", "ru")
-ROWS = {"train": 1800, "dev": 400}  # authored rows per language and intent
+ROWS = {"train": 2200, "dev": 400}  # authored rows per language and intent
 TINY_ROWS = {"train": 30, "dev": 15}
 # How many of the authored rows are repeated with a context (or pictures) beside them, of 100.
 WITH_CONTEXT = {
