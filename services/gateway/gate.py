@@ -1,6 +1,7 @@
 """The gate before every route: whose key, what it opens, how much of it is left."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 
 import structlog
@@ -54,7 +55,7 @@ class Keys:
     def from_settings(cls, settings: Settings, store: KeyStore | None) -> "Keys":
         """Read the keys of `GATEWAY_KEYS`; raises WrongKey."""
         text = settings.keys.get_secret_value() if settings.keys else ""
-        fixed = [key for entry in text.split(",") if (key := parsed(entry)) is not None]
+        fixed = [key for entry in re.split(r"[,\n]", text) if (key := parsed(entry)) is not None]
         return cls(fixed, store, are_needed=settings.needs_key)
 
     def refresh(self) -> None:

@@ -14,6 +14,7 @@ from kit.errors import BadRequest, NotFound, ServiceError
 from services.gateway.language_model import LanguageModel
 from services.gateway.schemas import ServiceState
 from services.gateway.settings import Settings
+from services.gateway.transport import AiohttpTransport
 
 PATHS = {
     "classifier": (
@@ -137,7 +138,7 @@ class Upstreams:
                         name,
                         str(url),
                         token=settings.internal_token,
-                        transport=transport,
+                        transport=transport or AiohttpTransport(verify=True),
                         hedge=settings.hedge,
                     )
                 )
@@ -145,7 +146,11 @@ class Upstreams:
             }
             language_model = None
             if settings.llm_url is not None:
-                writer = ServiceClient(LANGUAGE_MODEL, str(settings.llm_url), transport=transport)
+                writer = ServiceClient(
+                    LANGUAGE_MODEL,
+                    str(settings.llm_url),
+                    transport=transport or AiohttpTransport(verify=True),
+                )
                 await stack.enter_async_context(writer)
                 language_model = LanguageModel(writer, settings)
             yield cls(clients, language_model)

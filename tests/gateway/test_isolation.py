@@ -46,7 +46,7 @@ async def owned(redis_url: str, database_url: str, folder: Path) -> AsyncGenerat
         serve(imagegen_app.create_app(chosen)) as painting,
     ):
         apps = {"qa": reading, "rag": knowing, "imagegen": painting._transport.app}  # type: ignore[attr-defined]
-        urls = {f"{name}_url": f"http://{name}" for name in apps}
+        urls: dict[str, Any] = {f"{name}_url": f"http://{name}" for name in apps}
         router = FixedRouter("ask", {"question": "When was the bridge built?"})
         app = create_app(Settings(**urls, keys=KEYS), router, Network(apps))
         async with (

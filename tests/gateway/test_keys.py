@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_client
@@ -51,7 +52,7 @@ def command(
     return run
 
 
-def settings_of(places: dict[str, str]) -> dict[str, str]:
+def settings_of(places: dict[str, str]) -> dict[str, Any]:
     return {name.removeprefix("GATEWAY_").lower(): value for name, value in places.items()}
 
 
@@ -145,7 +146,7 @@ def key_line(secret: str, tenant: str = "acme", **more: object) -> str:
 
 
 @contextmanager
-def file_of(path: Path, *lines: str) -> Iterator[dict[str, str]]:
+def file_of(path: Path, *lines: str) -> Iterator[dict[str, Any]]:
     path.write_text("\n".join(lines), encoding="utf-8")
     yield {"keys_file": str(path)}
 
@@ -209,7 +210,11 @@ async def test_what_is_left_is_told_and_the_rest_is_refused_until_then(tmp_path:
 
 
 async def test_a_daily_quota_counts_in_redis_for_every_gateway(redis_url: str):
-    settings = {"redis_url": redis_url, "daily_quota": 3, "keys": f"{digest_of('q')} acme"}
+    settings: dict[str, Any] = {
+        "redis_url": redis_url,
+        "daily_quota": 3,
+        "keys": f"{digest_of('q')} acme",
+    }
     header = {"X-API-Key": "q"}
     async with served(**settings) as one, served(**settings) as other:
         found = [

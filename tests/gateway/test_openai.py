@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import struct
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -108,7 +109,7 @@ async def test_a_chat_answers_from_the_knowledge_base_with_citations(database_ur
     assert "1894" in message.content
     assert "1894" in message.model_extra["citations"][0]["text"]
     conversation = message.model_extra["conversation_id"]
-    assert more.choices[0].message.model_extra["conversation_id"] == conversation
+    assert (more.choices[0].message.model_extra or {})["conversation_id"] == conversation
 
 
 @asynccontextmanager
@@ -159,14 +160,15 @@ async def test_a_picture_comes_into_a_chat_as_markdown_and_as_a_part(
             model="switchboard", messages=again, stream=True, stream_options={"include_usage": True}
         )
         chunks = [chunk async for chunk in stream]
-    assert chunks[0].choices[0].delta.model_extra["images"]
+    assert (chunks[0].choices[0].delta.model_extra or {})["images"]
     assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
     assert chunks[-1].usage.total_tokens == 0
 
 
 async def test_images_are_generated_as_files_and_as_addresses(redis_url: str, tmp_path: Path):
     async with painted(redis_url, tmp_path) as client:
-        files = await client.images.generate(prompt="a cat", n=2, size="64x128")  # type: ignore[arg-type]
+        files = await client.images.generate(prompt="a cat", n=2, size="64x128")
         assert files.data is not None
         assert len(files.data) == 2
         assert all(is_png(base64.b64decode(image.b64_json or "")) for image in files.data)
@@ -280,6 +282,18 @@ async def test_another_models_request_is_passed_on_unread_under_our_key():
     assert llm.calls[-1][2]["tools"] == tools
     assert llm.headers[-1]["authorization"] == "Bearer k"
     assert "x-tenant" not in llm.headers[-1]
+
+
+async def test_embeddings_reach_the_knowledge_base_in_the_clients_own_encoding():
+    numbers = base64.b64encode(struct.pack("<2f", 0.5, -1.0)).decode()
+    data = [{"object": "embedding", "index": 0, "embedding": numbers}]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    answer = {"object": "list", "model": "m", "data": data, "usage": usage}
+    rag = Scripted({"POST /v1/embeddings": answer})
+    async with front(services={"rag": rag.app}) as client:
+        found = await client.embeddings.create(model="m", input="hi")
+    assert found.data[0].embedding == [0.5, -1.0]
+    assert rag.calls[0][2]["encoding_format"] == "base64"
 
 
 async def test_a_model_that_is_nowhere_is_told_so():
