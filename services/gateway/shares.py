@@ -192,7 +192,10 @@ def _fraction(found: re.Match[str]) -> float:
         return over / under if 0 < over < under else 0.0
     if found["count"] is None and not IS_ALONE.fullmatch(found["part"]):
         return 0.0
-    over = WORDS.get((found["count"] or "").lower(), 1)
+    count = (found["count"] or "").lower()
+    if count == "a" and found["part"].lower().endswith("s"):  # "a tercios" is Spanish, for each
+        return 0.0
+    over = WORDS.get(count, 1)
     under = DENOMINATORS[found["part"].lower()]
     return over / under if over < under else 0.0
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from kit.errors import NotFound, NotReady
 from services.gateway.few_shot import learn
 from services.gateway.intents_schemas import OwnIntent
-from services.gateway.own_intents import read_file
+from services.gateway.intents_store import RedisStore
+from services.gateway.own_intents import OwnIntents, read_file
 from services.gateway.router import Router
 from tests.gateway.support import Scripted, served
 
@@ -137,25 +139,29 @@ async def test_a_forgotten_intent_no_longer_counts(router, rag, tmp_path):
     assert found["intent"] != "cancel_order"
 
 
-async def test_gateways_that_share_redis_share_intents(router, rag, redis_url, tmp_path):
-    async with (
-        served(router, {"rag": rag.app}, data=tmp_path / "a", redis_url=redis_url) as one,
-        served(router, {"rag": rag.app}, data=tmp_path / "b", redis_url=redis_url) as two,
-    ):
-        await one.put("/v1/intents", json=taught(CANCEL))
-        found = (await two.post("/v1/route", json={"text": "cancel my order"})).json()
-        await one.delete("/v1/intents/cancel_order")
-    assert found["intent"] == "cancel_order"
-    assert not (tmp_path / "a").exists()
+async def test_gateways_that_share_redis_share_intents_and_no_tenant_sees_anothers(
+    router, redis_url
+):
+    cancel = OwnIntent.model_validate(CANCEL)
+    async with RedisStore.connected(redis_url) as here, RedisStore.connected(redis_url) as there:
+        one, two = OwnIntents(here, router), OwnIntents(there, router)
+        await one.put("acme-shared", [cancel])
+        found = await two.match("acme-shared", "cancel my order")
+        other = await two.match("birch-shared", "cancel my order")
+        await two.delete("acme-shared", "cancel_order")
+        with pytest.raises(NotFound):
+            await two.delete("acme-shared", "cancel_order")
+    assert found is not None
+    assert found[0] == cancel
+    assert other is None
 
 
-async def test_without_redis_the_seven_intents_still_work(router, rag, tmp_path):
-    away = f"unix://{tmp_path}/nobody.sock"
-    async with served(router, {"rag": rag.app}, redis_url=away) as client:
-        found = await client.post("/v1/route", json={"text": "draw a red circle"})
-        taught_in_vain = await client.put("/v1/intents", json=taught(CANCEL))
-    assert found.json()["intent"] == "draw"
-    assert taught_in_vain.status_code == 503
+async def test_while_redis_is_away_nothing_is_taught_and_nothing_else_fails(router, tmp_path):
+    async with RedisStore.connected(f"unix://{tmp_path}/nobody.sock") as away:
+        own = OwnIntents(away, router)
+        assert await own.match("acme", "cancel my order") is None
+        with pytest.raises(NotReady):
+            await own.put("acme", [OwnIntent.model_validate(CANCEL)])
 
 
 @pytest.mark.parametrize(
