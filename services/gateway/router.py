@@ -18,7 +18,7 @@ UNCLEAR: Final = "unclear"
 OTHER: Final = "other"  # trained as an intent, answered as unclear
 FORMAT: Final = 4
 SHOWN: Final = 5
-MARKS: Final = "^$|># "
+MARKS: Final = "^$|> "
 NEAREST: Final = 3
 
 Floats = NDArray[np.float32]
@@ -250,7 +250,7 @@ class Router:
             for c in found.cues
         ]
         strongest = np.argsort(-spoke)[:SHOWN]
-        evidence += [(self.grams[found.rows[i]].strip(MARKS), float(spoke[i])) for i in strongest]
+        evidence += [(_shown(self.grams[found.rows[i]]), float(spoke[i])) for i in strongest]
         top = sorted(evidence, key=lambda pair: -pair[1])[:SHOWN]
         return Explanation(
             margin=round(float(probabilities[first] - probabilities[second]), 4),
@@ -258,6 +258,13 @@ class Router:
             evidence=[Evidence(what, round(weight, 3)) for what, weight in top if weight > 0],
             nearest=near,
         )
+
+
+def _shown(gram: str) -> str:
+    """Return a feature in readable words: a piece of the message, or the concepts that its words stand for."""
+    if "#" not in gram:
+        return gram.strip(MARKS)
+    return "concept " + " + ".join(name.strip(MARKS) for name in gram.split("#")[1:])
 
 
 def _phrases(path: Path) -> list[Phrase]:
