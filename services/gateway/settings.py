@@ -59,7 +59,7 @@ class Settings(ServiceSettings):
     """Collection of the knowledge base that is asked when a request names none."""
     intents: FilePath | None = None
     """YAML file with intents of your own for every tenant; `PUT /v1/intents` adds a tenant's own."""
-    data: Path = Path(".data/gateway")
+    data: Path = Path("data/gateway")
     """Folder where one gateway keeps what tenants teach it; several keep it in Redis."""
     escalation_url: HttpUrl | None = None
     """Address that is told when a person should take over; see the README for its signature."""
