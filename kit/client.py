@@ -1,9 +1,11 @@
 """Call another service: remaining budget, request id, tenant and token go along."""
 
+import asyncio
 import math
+import random
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any, Self
 
 import anyio
@@ -12,28 +14,29 @@ import httpx2
 from pydantic import SecretStr
 
 from kit import deadline, logs
-from kit.errors import (
-    DeadlineExceeded,
-    Overloaded,
-    ServiceError,
-    Unauthorized,
-    UpstreamFailed,
-)
+from kit.errors import DeadlineExceeded, ServiceError, UpstreamFailed
+from kit.failures import Late, problem_of_answer, translated
+from kit.resilience import Breaker, Latencies, RetryBudget, abandon, first
 
 CONNECT_SECONDS = 2.0
 STREAM_IDLE_SECONDS = 60.0
 NAMING_SECONDS = 0.02  # kept of the budget, to say which service was late
-DEFAULT_RETRY_MS = 1000.0
-ERRORS = {status for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
+PATIENT_SECONDS = 1.0  # a caller who gives less says nothing about the service by going away
+PROBE_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 0.05  # at most, so that callers who failed together do not return together
+IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 
 Headers = Mapping[str, str] | Sequence[tuple[bytes, bytes]]
+Body = bytes | None
 
 
 class ServiceClient:
     """A pooled HTTP client for one service.
 
     Each call ends with the current request's deadline. A silent service raises DeadlineExceeded,
-    an unreachable one UpstreamFailed, both naming it.
+    an unreachable one UpstreamFailed, one that failed several times in a row NotReady; all name it.
+    A call that surely did nothing, or may be done twice, is repeated once if the budget of one in ten
+    allows. With `hedge`, a repeatable cheap call that is slower than 19 of 20 is sent a second time.
     """
 
     def __init__(
@@ -43,19 +46,27 @@ class ServiceClient:
         *,
         token: SecretStr | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
+        hedge: bool = False,
     ) -> None:
         self.name = name
         # Bodies pass through unread: nothing may be compressed that the caller did not ask for.
         headers = {"Accept-Encoding": "identity"}
         if token is not None:
             headers["X-Internal-Token"] = token.get_secret_value()
-        # Retrying a refused connection is safe: nothing was sent.
         transport = transport or httpx2.AsyncHTTPTransport(
             verify=base_url.startswith("https:"),  # else certificates are loaded for nothing
-            retries=1,
-            limits=httpx2.Limits(max_connections=256, max_keepalive_connections=64),
+            limits=httpx2.Limits(max_connections=1024, max_keepalive_connections=64),
         )
         self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, transport=transport)
+        self._transport = transport
+        self._base_url = self._http.base_url
+        self._base_headers = [
+            (name.lower().encode(), value.encode()) for name, value in headers.items()
+        ]
+        self._hedges = hedge
+        self.breaker = Breaker(name, self._answers)
+        self._budget = RetryBudget()
+        self._latencies = Latencies()
 
     async def __aenter__(self) -> Self:
         """Open the pool."""
@@ -64,6 +75,7 @@ class ServiceClient:
 
     async def __aexit__(self, *_: object) -> None:
         """Close the pool."""
+        await self.breaker.close()
         await self._http.aclose()
 
     async def request(
@@ -75,6 +87,7 @@ class ServiceClient:
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        is_repeatable: bool | None = None,
     ) -> httpx2.Response:
         """Send one request and return whatever the service answers, errors included."""
         sent = self._http.build_request(
@@ -86,8 +99,9 @@ class ServiceClient:
             headers=_outgoing(headers),
             timeout=_timeout(),
         )
-        with _translated(self.name):
-            return await self._send(sent)
+        async with self._sent(sent, is_repeatable) as response:
+            await response.aread()
+            return response
 
     @asynccontextmanager
     async def stream(
@@ -95,73 +109,184 @@ class ServiceClient:
         method: str,
         path: str | httpx2.URL,
         *,
+        json: Any = None,
         content: Any = None,
         params: Mapping[str, Any] | None = None,
         headers: Headers | None = None,
+        is_repeatable: bool | None = None,
     ) -> AsyncGenerator[httpx2.Response]:
         """Send one request and yield the answer before its body is read.
 
-        Reading the body inside the block raises the same errors as the call itself.
+        Reading the body inside the block raises the same errors as the call itself. `is_repeatable`
+        says that the request may be done twice, where its method does not.
         """
         sent = self._http.build_request(
             method,
             path,
+            json=json,
             content=content,
             params=params,
             headers=_outgoing(headers),
             timeout=_timeout(least_seconds=STREAM_IDLE_SECONDS),
         )
-        with _translated(self.name):
-            response = await self._send(sent, stream=True)
-            try:
-                yield response
-            finally:
-                await response.aclose()
+        async with self._sent(sent, is_repeatable) as response:
+            yield response
+
+    @asynccontextmanager
+    async def forward(
+        self,
+        method: str,
+        target: bytes,
+        *,
+        content: Any,
+        headers: Sequence[tuple[bytes, bytes]],
+        is_repeatable: bool = False,
+    ) -> AsyncGenerator[httpx2.Response]:
+        """Pass a request on as it came: path, query and headers are sent as they are written.
+
+        Faster than `stream`, which merges and encodes. Raises InvalidURL for a target that no
+        address can have.
+        """
+        own = [(name.lower().encode(), value.encode()) for name, value in _hop_headers().items()]
+        given = {name for name, _ in headers}
+        base = [header for header in self._base_headers if header[0] not in given]
+        request = httpx2.Request(
+            method,
+            self._base_url.copy_with(raw_path=target),
+            headers=[*base, *headers, *own],
+            content=content,
+            extensions={"timeout": _timeout(least_seconds=STREAM_IDLE_SECONDS).as_dict()},
+        )
+        async with self._sent(request, is_repeatable or None) as response:
+            yield response
 
     async def call(
-        self, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        is_repeatable: bool | None = None,
     ) -> Any:
         """Send JSON, return JSON, and raise the service's problem as our own error."""
-        return self.parsed(await self.request(method, path, json=json, headers=headers))
+        return self.parsed(
+            await self.request(
+                method, path, json=json, headers=headers, is_repeatable=is_repeatable
+            )
+        )
 
     def parsed(self, response: httpx2.Response) -> Any:
         """Return the JSON of an answer of this service, or raise its problem as our own error."""
         if not response.is_success:
-            raise _problem(self.name, response)
+            raise problem_of_answer(self.name, response)
         try:
             return response.json()
         except ValueError:
             raise UpstreamFailed(f"The service {self.name} did not answer with JSON.") from None
 
-    async def _send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
-        """Send within the budget; a service that trickles its headers is late as well."""
+    async def look(self, path: str, seconds: float) -> httpx2.Response:
+        """Ask how the service is, past the breaker and without telling it anything."""
+        request = self._http.build_request("GET", path, headers=_outgoing(None), timeout=seconds)
+        with translated(self.name):
+            with anyio.move_on_after(seconds):
+                response = await self._handled(request)
+                try:
+                    await response.aread()
+                finally:
+                    await response.aclose()
+                return response
+            raise DeadlineExceeded(f"The service {self.name} did not answer within {seconds:g} s.")
+
+    async def _answers(self) -> bool:
+        try:
+            await self.look("/livez", PROBE_SECONDS)
+        except ServiceError:
+            return False
+        return True  # any answer will do: not every server knows this path
+
+    @asynccontextmanager
+    async def _sent(
+        self, request: httpx2.Request, is_repeatable: bool | None
+    ) -> AsyncGenerator[httpx2.Response]:
+        """Send past the breaker and within the budgets; close the answer at the end."""
+        is_trial = self.breaker.enter()
+        limit = deadline.current()
+        is_patient = limit is None or limit.remaining_seconds >= PATIENT_SECONDS
+        try:
+            with translated(self.name):
+                response = await self._answered(request, is_repeatable)
+                try:
+                    self.breaker.heard()
+                    yield response
+                    self.breaker.succeeded()
+                finally:
+                    await response.aclose()
+        except (UpstreamFailed, DeadlineExceeded) as error:
+            # One whose answer breaks off in the middle fails as well; what the block raises does not.
+            if _is_its_fault(error, is_patient=is_patient):
+                self.breaker.failed()
+            raise
+        finally:
+            if is_trial:
+                self.breaker.left()
+
+    async def _answered(
+        self, request: httpx2.Request, is_repeatable: bool | None
+    ) -> httpx2.Response:
+        """Return the answer's head; a service that trickles it is late as well."""
+        has_its_body = isinstance(request.stream, httpx2.ByteStream)
+        may_repeat = has_its_body and (
+            request.method in IDEMPOTENT if is_repeatable is None else is_repeatable
+        )
+        self._budget.called()
         with anyio.move_on_after(_left_seconds()):
-            return await self._http.send(request, stream=stream)
-        raise DeadlineExceeded(f"The service {self.name} did not answer in time.")
+            try:
+                if self._hedges and may_repeat and is_repeatable:
+                    return await self._hedged(request)
+                return await self._handled(request)
+            except httpx2.TransportError as error:
+                nothing_was_sent = isinstance(error, httpx2.ConnectError)
+                is_slow = isinstance(error, httpx2.TimeoutException)
+                if is_slow or not has_its_body or not (may_repeat or nothing_was_sent):
+                    raise
+                if not self._budget.take():
+                    raise
+            await asyncio.sleep(random.uniform(0, RETRY_AFTER_SECONDS))  # noqa: S311 - no secret
+            return await self._handled(request)
+        raise Late(f"The service {self.name} did not answer in time.")
 
+    async def _hedged(self, request: httpx2.Request) -> httpx2.Response:
+        """Ask once more when the answer is slower than usual; the first answer is taken."""
+        started = time.monotonic()
+        tries = {asyncio.create_task(self._handled(request))}
+        slow_seconds = self._latencies.slow_seconds
+        try:
+            if not math.isinf(slow_seconds):
+                done, _ = await asyncio.wait(tries, timeout=slow_seconds)
+                if not done and self._budget.take():
+                    tries.add(asyncio.create_task(self._handled(request)))
+            response = await first(tries)
+        finally:
+            await abandon(tries)
+        self._latencies.add(time.monotonic() - started)
+        return response
 
-class _translated:  # noqa: N801 - reads as a phrase: with _translated(name)
-    """Turn the HTTP library's exceptions into ours, naming the service."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            raise UpstreamFailed(f"The service {self.name} cannot be reached.") from error
-        if isinstance(error, httpx2.TimeoutException):
-            raise DeadlineExceeded(f"The service {self.name} did not answer in time.") from error
-        if isinstance(error, httpx2.TransportError):
-            raise UpstreamFailed(f"The service {self.name} broke the connection.") from error
+    async def _handled(self, request: httpx2.Request) -> httpx2.Response:
+        # Past the client's own `send`: it would keep one caller's cookies and send them for the next.
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
 
 
 def _outgoing(given: Headers | None) -> httpx2.Headers:
     headers = httpx2.Headers(given)
-    headers.update({**logs.current_ids(), **deadline.outgoing_headers()})
+    headers.update(_hop_headers())
     return headers
+
+
+def _hop_headers() -> dict[str, str]:
+    return {**logs.current_ids(), **deadline.outgoing_headers()}
 
 
 def _left_seconds() -> float | None:
@@ -177,33 +302,9 @@ def _timeout(least_seconds: float = 0.0) -> httpx2.Timeout:
     return httpx2.Timeout(max(left, least_seconds), connect=min(left, CONNECT_SECONDS))
 
 
-def _problem(name: str, response: httpx2.Response) -> ServiceError:
-    """Rebuild the error that a service answered, so that its status and advice survive the hop."""
-    try:
-        body = response.json()
-        detail, code = str(body["detail"]), body.get("code")
-    except (ValueError, KeyError, TypeError):
-        detail, code = f"The service {name} answered {response.status_code}.", None
-    if response.status_code == Overloaded.status:
-        return Overloaded(detail, retry_after_seconds=_retry_ms(response) / 1000)
-    if response.status_code == 500:
-        return UpstreamFailed(f"The service {name} failed.")
-    if response.status_code == Unauthorized.status:  # our token is wrong, not the caller's key
-        return UpstreamFailed(f"The service {name} refused the token of this one.")
-    if response.status_code not in ERRORS:  # a redirect, or a proxy's own invention
-        return UpstreamFailed(f"The service {name} answered {response.status_code}.")
-    error = ServiceError(detail, code=code)
-    error.status = HTTPStatus(response.status_code)
-    return error
-
-
-def _retry_ms(response: httpx2.Response) -> float:
-    """Read the advice in milliseconds, or in seconds as servers of others give it."""
-    for name, unit_ms in (("retry-after-ms", 1.0), ("retry-after", 1000.0)):
-        try:
-            stated = float(response.headers[name]) * unit_ms
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(stated) and stated >= 0:
-            return stated
-    return DEFAULT_RETRY_MS
+def _is_its_fault(error: ServiceError, *, is_patient: bool) -> bool:
+    """Tell whether a failed call says that the service is ill."""
+    if isinstance(error, Late) and error.__cause__ is None:
+        return is_patient
+    cause = error.__cause__
+    return isinstance(cause, httpx2.TransportError) and not isinstance(cause, httpx2.PoolTimeout)

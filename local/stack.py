@@ -97,6 +97,7 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
         },
         "IMAGEGEN_REDIS_URL": f"unix://{redis_socket}",
         "IMAGEGEN_STORAGE_URL": (data / "pictures").as_uri(),
+        "GATEWAY_DATA": str(data / "gateway"),
         "RAG_DATA_DIR": str(data / "rag"),
     }
     python = sys.executable

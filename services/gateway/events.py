@@ -13,6 +13,9 @@ MEDIA_TYPE = "text/event-stream"
 Emit = Callable[[str, Any], Awaitable[None]]
 """Sends one event: its name and its data, which becomes JSON."""
 
+Write = Callable[[str], Awaitable[None]]
+"""Sends a piece of text."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -23,28 +26,56 @@ class Event:
     id: str
 
 
-class EventStream(Response):
-    """Answers with the events that `work` emits, in the task that serves the request.
+class TextStream(Response):
+    """Answers with the text that `work` writes, in the task that serves the request.
 
-    A client that hangs up cancels `work`; a client that reads slowly holds it back.
+    A client that hangs up cancels `work`; a client that reads slowly holds it back. The head goes
+    out with the first text: what `work` raises before is an answer of its own.
     """
 
-    def __init__(self, work: Callable[[Emit], Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[[Write], Awaitable[None]]) -> None:
         super().__init__(headers={"Cache-Control": "no-store"}, media_type=MEDIA_TYPE)
         del self.headers["content-length"]
         self._work = work
+        self.has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the protocol has it
-        """Send the head, then every event as it comes."""
+        """Send every text as it comes."""
 
-        async def emit(name: str, data: Any) -> None:
-            text = f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        async def write(text: str) -> None:
+            await self._begin(send)
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(head)
-        await self._work(emit)
+        await self._work(write)
+        await self._begin(send)
         await send({"type": "http.response.body", "body": b""})
+
+    async def _begin(self, send: Send) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(head)
+
+
+class EventStream(TextStream):
+    """Answers with the events that `work` emits; the head goes out at once."""
+
+    def __init__(self, work: Callable[[Emit], Awaitable[None]]) -> None:
+        async def write_events(write: Write) -> None:
+            await write("")
+
+            async def emit(name: str, data: Any) -> None:
+                await write(frame(data, name))
+
+            await work(emit)
+
+        super().__init__(write_events)
+
+
+def frame(data: Any, name: str | None = None) -> str:
+    """Return one event as it travels."""
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 async def received(lines: AsyncIterator[str]) -> AsyncGenerator[Event]:

@@ -5,6 +5,8 @@ import unicodedata
 from itertools import pairwise
 from typing import Final
 
+from services.gateway.concepts import conceptual
+
 # Longer messages keep their two ends, where people put the request; the middle is payload.
 HEAD: Final = 160
 TAIL: Final = 120
@@ -62,7 +64,7 @@ def frame(text: str) -> str:
 
 
 def ngrams(text: str) -> set[str]:
-    """Return the character n-grams of 2 to 5, words, word pairs and opening words of the folded frame."""
+    """Return the character n-grams of 2 to 5, words, word pairs, opening words and concepts of the frame."""
     folded = fold(frame(text))
     padded = f"^{folded}$"
     found = {padded[i : i + size] for size in (2, 3, 4, 5) for i in range(len(padded) - size + 1)}
@@ -70,6 +72,7 @@ def ngrams(text: str) -> set[str]:
     found.update(f"|{word}|" for word in words)
     found.update(f"|{a} {b}|" for a, b in pairwise(words))
     found.update(f">{' '.join(words[:n])}|" for n in (1, 2, 3) if len(words) >= n)
+    found.update(conceptual(words))
     return found
 
 

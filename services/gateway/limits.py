@@ -1,75 +1,174 @@
-"""Who may call: API keys, kept as SHA-256, and the tenant of each."""
+"""How much each key may ask: requests in a time and in a day, counted for all gateways in Redis."""
 
-import hashlib
-import re
-import sys
-from collections.abc import Mapping
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
+import limits
+import structlog
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPBearer
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.strategies import (
+    FixedWindowRateLimiter,
+    RateLimiter,
+    SlidingWindowCounterRateLimiter,
+)
+from redis import RedisError
+from redis.asyncio import ConnectionPool
 
-from kit.app import TENANT
-from kit.errors import Unauthorized
+from kit.errors import NotReady, Overloaded
+from services.gateway.keys import Key
 from services.gateway.settings import Settings
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
-DEFAULT_TENANT = "default"
+REDIS_SECONDS = 0.5
+BLIND_SECONDS = 5.0  # Redis failed: until then nobody waits for it again
+
+log = structlog.get_logger(__name__)
 
 
-class Keys:
-    """Knows the tenant of every key, and no key itself.
+@dataclass(frozen=True)
+class Standing:
+    """One limit, and what is left of it."""
 
-    Without keys everyone is the tenant `default`.
-    """
-
-    def __init__(self, tenants: Mapping[str, str]) -> None:
-        self._tenants = tenants
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "Keys":
-        """Read the keys, or stop the process with one message."""
-        text = settings.keys.get_secret_value().replace(",", "\n") if settings.keys else ""
-        if settings.keys_file is not None:
-            text += "\n" + settings.keys_file.read_text(encoding="utf-8")
-        lines = (line.partition("#")[0].split() for line in text.splitlines())
-        return cls(dict(_entry(words) for words in lines if words))
+    name: str
+    quota: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
 
     @property
-    def are_needed(self) -> bool:
-        """Tell whether a call needs one."""
-        return bool(self._tenants)
+    def policy(self) -> str:
+        """Return the limit as `RateLimit-Policy` has it."""
+        return f'"{self.name}";q={self.quota};w={self.window_seconds}'
 
-    def tenant(self, key: str | None) -> str:
-        """Return whose key it is; raises Unauthorized for an unknown or missing one."""
-        if not self.are_needed:
-            return DEFAULT_TENANT
-        known = self._tenants.get(hashlib.sha256(key.encode()).hexdigest()) if key else None
-        if known is None:
-            detail = "Unknown key." if key else "A key is needed: `Authorization: Bearer KEY`."
-            raise Unauthorized(detail, headers={"WWW-Authenticate": "Bearer"})
-        return known
+    @property
+    def state(self) -> str:
+        """Return the rest as `RateLimit` has it."""
+        return f'"{self.name}";r={self.remaining};t={self.reset_seconds}'
 
 
-def _entry(words: list[str]) -> tuple[str, str]:
-    if len(words) != 2 or not SHA256.fullmatch(words[0]) or not TENANT.fullmatch(words[1]):
-        sys.stderr.write(
-            "Wrong setting GATEWAY_KEYS or GATEWAY_KEYS_FILE: each key is `SHA256 TENANT`, "
-            "64 hexadecimal digits and a tenant's name.\n"
+def headers_of(standings: Sequence[Standing]) -> dict[str, str]:
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers; none without a limit."""
+    if not standings:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(standing.policy for standing in standings),
+        "RateLimit": ", ".join(standing.state for standing in standings),
+    }
+
+
+class Allowances:
+    """Counts the requests of every key.
+
+    While Redis is away, requests are served uncounted or refused, as the settings say.
+    """
+
+    def __init__(self, storage: Storage, settings: Settings) -> None:
+        self._rate = SlidingWindowCounterRateLimiter(storage)
+        self._day = FixedWindowRateLimiter(storage)
+        self._settings = settings
+        self._parsed: dict[str, limits.RateLimitItem] = {}
+        self._blind_until = 0.0
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, settings: Settings) -> "AsyncGenerator[Allowances]":
+        """Open the storage; nothing is asked of it yet."""
+        if settings.redis_url is None:
+            yield cls(MemoryStorage(), settings)
+            return
+        pool = ConnectionPool.from_url(
+            settings.redis_url.get_secret_value(),
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            driver_info=None,  # else every connection reads redis-py's version from the disk
         )
-        raise SystemExit(2)
-    return words[0], words[1]
+        storage = await asyncio.to_thread(_in_redis, pool)
+        try:
+            yield cls(storage, settings)
+        finally:
+            await pool.aclose()
+
+    async def take(self, key: Key) -> list[Standing]:
+        """Count one request and return what is left; raises Overloaded when nothing was."""
+        wanted = self._wanted(key)
+        if not wanted:
+            return []
+        if time.monotonic() < self._blind_until:
+            return self._uncounted()
+        try:
+            return [await self._hit(*limit, key) for limit in wanted]
+        except (RedisError, OSError, TimeoutError) as error:
+            self._blind_until = time.monotonic() + BLIND_SECONDS
+            log.warning("limits_not_counted", reason=str(error))
+            return self._uncounted()
+
+    def _wanted(self, key: Key) -> list[tuple[str, RateLimiter, limits.RateLimitItem]]:
+        found: list[tuple[str, RateLimiter, limits.RateLimitItem]] = []
+        if rate := key.rate or self._settings.rate_limit:
+            found.append(("rate", self._rate, self._item(rate)))
+        if daily := key.daily or self._settings.daily_quota:
+            found.append(("day", self._day, self._item(f"{daily}/day")))
+        return found
+
+    def _item(self, rate: str) -> limits.RateLimitItem:
+        if rate not in self._parsed:
+            self._parsed[rate] = limits.parse(rate)
+        return self._parsed[rate]
+
+    async def _hit(
+        self, name: str, limiter: RateLimiter, item: limits.RateLimitItem, key: Key
+    ) -> Standing:
+        is_within = await limiter.hit(item, name, key.digest)
+        stats = await limiter.get_window_stats(item, name, key.digest)
+        reset = max(1, math.ceil(stats.reset_time - time.time()))
+        remaining = max(0, stats.remaining) if is_within else 0
+        standing = Standing(name, item.amount, item.get_expiry(), remaining, reset)
+        if not is_within:
+            said = f"This key may send {item.amount} requests per {_words(item)}."
+            refused = Overloaded(said, retry_after_seconds=reset)
+            refused.headers |= headers_of([standing])
+            raise refused
+        return standing
+
+    def _uncounted(self) -> list[Standing]:
+        if self._settings.limits_fail_closed:
+            raise NotReady(
+                "Requests cannot be counted at the moment, and are not served uncounted."
+            )
+        return []
 
 
-Bearer = Annotated[
-    HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False, scheme_name="Key"))
-]
+def _in_redis(pool: ConnectionPool) -> RedisStorage:
+    """Return the storage; the library reads its scripts from files now."""
+    return RedisStorage(
+        "async+redis://",
+        implementation="redispy",
+        key_prefix="gateway:limits",
+        connection_pool=pool,  # type: ignore[arg-type] # documented, and typed as a number
+    )
 
 
-async def _tenant(request: Request, credentials: Bearer) -> str:
-    keys: Keys = request.app.state.keys
-    return keys.tenant(credentials.credentials if credentials else None)
+def _words(item: limits.RateLimitItem) -> str:
+    unit = item.GRANULARITY.name
+    return unit if item.multiples == 1 else f"{item.multiples} {unit}s"
+
+
+async def _tenant(request: Request) -> str:
+    name: str = request.state.tenant
+    return name
 
 
 Tenant = Annotated[str, Depends(_tenant)]
 """The caller's tenant by its key; what the caller says about it counts for nothing."""
+
+documented = [
+    Depends(HTTPBearer(auto_error=False, scheme_name="Key")),
+    Depends(APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="KeyHeader")),
+]
+"""How a key is sent, for the API's document; the gate reads it before any route."""

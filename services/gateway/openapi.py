@@ -7,7 +7,9 @@ from typing import Any
 
 from kit.client import ServiceClient
 from kit.errors import ServiceError
+from services.gateway import examples
 
+DOCUMENT_SECONDS = 10.0
 RETRY_SECONDS = 3.0  # while a document is missing, look more often
 HTTP_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 NOT_IN_3_1 = "itemSchema"  # of OpenAPI 3.2; FastAPI writes it for event streams all the same
@@ -61,8 +63,9 @@ class MergedDocument:
 
 async def _fetched(service: ServiceClient) -> Document | None:
     try:
-        document = await service.call("GET", "/openapi.json")
-    except ServiceError:
+        response = await service.look("/openapi.json", DOCUMENT_SECONDS)
+        document = response.json() if response.is_success else None
+    except (ServiceError, ValueError):
         return None
     return document if isinstance(document, dict) and "paths" in document else None
 
@@ -88,7 +91,7 @@ def merge(
             continue
         renamed = _renamed(document, service)
         merged["paths"] |= {
-            path: _labelled(item, service, security)
+            path: _labelled(path, item, service, security)
             for path, item in renamed["paths"].items()
             if owner(path) == service
         }
@@ -124,11 +127,13 @@ def _renamed(document: Document, service: str) -> Document:
     return copied
 
 
-def _labelled(item: Document, service: str, security: list[Document]) -> Document:
+def _labelled(path: str, item: Document, service: str, security: list[Document]) -> Document:
     """Return a path's operations under the service's tag, with ids that no other service has."""
     labelled = copy.deepcopy(item)
-    for operation in _operations({"paths": {"": labelled}}):
+    for method in HTTP_METHODS & labelled.keys():
+        operation = labelled[method]
         operation |= {"tags": [service], "security": security}
+        examples.add(method, path, operation)
         if "operationId" in operation:
             operation["operationId"] = f"{service}_{operation['operationId']}"
     return labelled

@@ -25,15 +25,16 @@ POLITE: Final = _start(
 MODAL: Final = _start(
     r"(?:can|could|would|will) (?:you|u)(?: mind)?|i(?:'d| would) (?:like|love)(?: you)?(?: to (?:see|have|get))?"
     r"|i (?:want|need|wanna)(?: you)?(?: to (?:see|have|get))?|we need|need|want|to|let'?s(?: see)?|try to|help me(?: to)?",
-    r"(?:me )?(?:puedes?|podrías?|podéis)|(?:me )?(?:gustaría|encantaría)(?: ver)?|quiero(?: ver| que)?"
+    r"(?:me )?(?:puedes?|podés|podrías?|podéis)|(?:me )?(?:gustaría|encantaría)(?: ver)?|quiero(?: ver| que)?"
     r"|quisiera(?: ver)?|necesito|intenta",
     r"(?:не )?(?:можешь|можете|сможешь|сможете|могли бы|мог(?:ла)? бы)(?: (?:ты|вы))?|(?:ты|вы) (?:можешь|можете)|можно"
     r"|(?:я )?(?:хочу|хотел[аи]? бы)(?:,? чтобы (?:ты|вы))?(?: увидеть)?|хотелось бы(?: увидеть)?|(?:мне )?нуж(?:ен|н[аоы])"
     r"|попробуй(?:те)?|давай(?:те)?",
 )
 DRAW: Final = _start(
-    r"(?:draw(?:ing)?|paint|sketch|illustrate|generate|create|make|render|imagine|visuali[sz]e|design|depict|produce|show"
-    r"|give|do)(?: (?:me|us))?",
+    r"(?:draw(?:ing(?! of))?|paint(?:ing(?! of))?|sketch(?:ing)?|illustrat(?:e|ing)|generat(?:e|ing)|creat(?:e|ing)"
+    r"|mak(?:e|ing)|render(?:ing)?|imagin(?:e|ing)|visuali[sz](?:e|ing)|design(?:ing)?|depict(?:ing)?|produc(?:e|ing)"
+    r"|show(?:ing)?|give|do(?:ing)?)(?: (?:me|us))?",
     r"(?:dib[uú]j|p[ií]nt|il[uú]str|bosqu[eé]j|gen[eé]r|cr[eé]|dise[ñn]|imag[ií]n|visual[ií]z|mu[eé]str|ens[eé][ñn])"
     r"(?:ar|ear|[ae]s?|en)?(?:me|nos)?|haz(?:me|nos)?|hacer(?:me)?|dame|(?:me )?(?:dibujas|pintas|haces|hagas)",
     r"(?:на|по|об|от)?рису(?:й|йте|ешь|ете|ет)(?: мне)?|нарис(?:овать|овал[аи]?)(?: мне)?|рисовать|изобраз(?:и|ите|ить)"
@@ -41,17 +42,24 @@ DRAW: Final = _start(
     r"|покажи(?:те)?(?: мне)?|дай(?:те)?(?: мне)?|представь(?:те)?|визуализируй(?:те)?|отрендери(?:ть)?|проиллюстрируй(?:те)?",
 )
 PICTURE: Final = _start(
-    r"(?:(?:an?|the|another|one|some|this)\s+)?(?:nice |simple |quick |new )?(?:pictures?|images?|pics?|photos?|drawings?"
+    r"(?:(?:an?|the|another|one|some|this)\s+)?(?:nice |simple |quick |new )?(?:pictures?|images?|pics?|photos?|drawings?|paintings?"
     r"|illustrations?|artworks?|sketch)\s+(?:of|with|showing|about)",
     r"(?:(?:una?|otr[oa]|la|el)\s+)?(?:im[aá]gen(?:es)?|fotos?|dibujos?|dibujito|ilustraci[oó]n|boceto|arte)\s+(?:de|con|sobre)",
     r"(?:картин(?:а|у|к[аиу])|картиночк[ау]|изображени[ея]|рисунок|рисунка|фото|фотк[аиу]|фотографи[юия]|иллюстраци[юия]|арт"
     r"|набросок)(?:\s+(?:с|со|где|на которой))?",
 )
 CALL: Final = re.compile(  # a command after an address or a preamble: "dear bot, draw a cat"
-    r"^(?:[^\"«“]*?[.,!?;:]\s+|[^\"«“]*?\byou (?:could |can |to |should |please )?)"
+    r"^(?:[^\"«“]*?[.,!?;:]\s+(?:(?:please|por favor|пожалуйста),?\s+)?"
+    r"|[^\"«“]*?\byou (?:could |can |to |should |please )?)"
     r"((?:draw|нарису\w+|изобраз\w+|dib[uú]j\w+|píntame)(?!\w))",
     FLAGS,
 )
+LOOKS: Final = _start(  # "show me what a library on Mars would look like"
+    r"(?:what|how)(?= .+ would look)",
+    r"cómo (?:se )?(?:vería|verían|sería|serían|quedaría|quedarían)",
+    r"как (?:бы )?(?:выглядел|смотрел)\w*(?: бы)?",
+)
+LOOKED: Final = re.compile(r"\s+would look(?: like)?$", FLAGS)
 LABEL: Final = re.compile(
     r"\s*(?:(?:this|the following|это|следующее|esto|lo siguiente)(?:\s+\w+){0,2}"
     r"|prompt|picture|image|text|imagen|texto|картинка|изображение|промпт|текст)\s*:\s*",
@@ -59,7 +67,7 @@ LABEL: Final = re.compile(
 )
 ENDING: Final = " \t\r\n.,!?…"
 CLOSING: Final = re.compile(
-    r"(?:^|[\s,]{1,3})(?:please|pls|plz|thanks?(?: you)?(?: in advance)?|thx|cheers|asap|for me|if (?:you can|possible)"
+    r"(?:^|[\s,]{1,3})(?:pretty please|please|pls|plz|thanks?(?: you)?(?: in advance)?|thx|cheers|asap|for me|if (?:you can|possible)"
     r"|por favor|porfa|(?:muchas )?gracias|plis|si puedes|si es posible|cuanto antes"
     r"|пожалуйста|плиз|пж|(?:заранее )?спасибо|если (?:можно|не трудно)|срочно|побыстрее)$",
     FLAGS,

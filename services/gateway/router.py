@@ -11,13 +11,15 @@ from safetensors.numpy import load_file
 
 from services.gateway.features import CUES, cues, frame, ngrams
 from services.gateway.language import OPENING, Language, language_of
-from services.gateway.slots import slots_of
+from services.gateway.nearest import SPARE, Phrases, Vector, spare_place
+from services.gateway.slots import Span, slots_of, spans_of
 
 UNCLEAR: Final = "unclear"
 OTHER: Final = "other"  # trained as an intent, answered as unclear
-FORMAT: Final = 2
+FORMAT: Final = 4
 SHOWN: Final = 5
 MARKS: Final = "^$|> "
+NEAREST: Final = 3
 
 Floats = NDArray[np.float32]
 
@@ -29,6 +31,26 @@ class RouteRequest:
     text: str
     has_context: bool = False
     images: int = 0
+    wants_nearest: bool = False
+    """Whether the explanation names the nearest phrases, which costs another half a millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase that the router learned from."""
+
+    intent: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A known phrase and how alike it is, 0 to 1."""
+
+    intent: str
+    phrase: str
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +71,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why: the margin to the next best intent, the threshold, and what weighed most."""
+    """Why: the margin to the next best intent, the threshold, what weighed most, the nearest phrases."""
 
     margin: float
     threshold: float
     evidence: list[Evidence]
+    nearest: list[Near] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,7 @@ class Route:
     language: Language
     slots: dict[str, Any]
     explanation: Explanation
+    spans: dict[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +103,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Router:
-    """A linear model over n-grams and cues with calibrated probabilities.
+    """A linear model and a small network over n-grams and cues, with calibrated probabilities.
 
     Holds its weights in memory and nothing else: `route` is pure, takes about a millisecond and may be
     called from any thread. Below the threshold it says `unclear` and never guesses.
@@ -92,11 +116,17 @@ class Router:
     weights: Floats = field(repr=False)  # (features, intents)
     cue_weights: Floats = field(repr=False)  # (cues, intents)
     bias: Floats
+    hidden: Floats = field(repr=False)  # (features, units)
+    cue_hidden: Floats = field(repr=False)  # (cues, units)
+    hidden_bias: Floats = field(repr=False)
+    out: Floats = field(repr=False)  # (units, intents)
     spanish: Floats = field(repr=False)  # (features,)
     spanish_bias: float
     longest: float  # messages with more n-grams than this norm are not scaled down further
     temperature: float
     threshold: float
+    phrases: list[Phrase] = field(default_factory=list, repr=False)
+    index: list[Phrases] = field(default_factory=list, repr=False)  # of `phrases`, filled by `load`
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -106,20 +136,57 @@ class Router:
             raise ValueError(f"{directory} holds a router of another version: train it again.")
         tensors = load_file(directory / "model.safetensors")
         vocabulary = tensors["vocabulary"].tobytes().decode().split("\n")
-        return cls(
+        router = cls(
             intents=config["intents"],
             grams=vocabulary,
             rows={gram: row for row, gram in enumerate(vocabulary)},
             idf=tensors["idf"].astype(np.float32),
             weights=tensors["weights"].astype(np.float32),
             cue_weights=tensors["cue_weights"],
-            bias=tensors["bias"],
+            bias=tensors["bias"] + tensors["out_bias"],
+            hidden=tensors["hidden"].astype(np.float32),
+            cue_hidden=tensors["cue_hidden"],
+            hidden_bias=tensors["hidden_bias"],
+            out=tensors["out"],
             spanish=tensors["spanish"].astype(np.float32),
             spanish_bias=float(tensors["spanish_bias"][0]),
             longest=config["longest"],
             temperature=config["temperature"],
             threshold=config["threshold"],
+            phrases=_phrases(directory / "phrases.tsv"),
         )
+        if router.phrases:
+            vectors = [router.vector(phrase.text) for phrase in router.phrases]
+            router.index.append(Phrases.of(vectors, router.width))
+        return router
+
+    @property
+    def width(self) -> int:
+        """Return the length of a vector."""
+        return len(self.grams) + SPARE
+
+    def vector(self, text: str) -> Vector:
+        """Return a message as a vector of length 1, to be compared with others."""
+        grams = ngrams(text)
+        usual = float(self.idf.max())
+        weights: dict[int, float] = {}
+        for gram in grams:
+            row = self.rows.get(gram)
+            place = len(self.grams) + spare_place(gram) if row is None else row
+            weights[place] = usual if row is None else float(self.idf[row])
+        places = np.array(sorted(weights), dtype=np.intp)
+        values = np.array([weights[place] for place in places], dtype=np.float32)
+        return Vector(places, values / np.sqrt(values @ values))
+
+    def nearest(self, text: str) -> list[Near]:
+        """Return the known phrases that are most like the message."""
+        if not self.index:
+            return []
+        alike = self.index[0].similarities(self.vector(text))
+        return [
+            Near(self.phrases[i].intent, self.phrases[i].text, round(float(alike[i]), 3))
+            for i in np.argsort(-alike, kind="stable")[:NEAREST]
+        ]
 
     def route(self, request: RouteRequest) -> Route:
         """Decide what a message wants."""
@@ -131,6 +198,10 @@ class Router:
         is_clear = probabilities[best] >= max(self.threshold, self._other(probabilities))
         others = order[1:3] if is_clear else order[:2]
         intent = self.intents[best] if is_clear else UNCLEAR
+        slots = slots_of(
+            intent, request.text, has_context=request.has_context, images=request.images
+        )
+        near = self.nearest(request.text) if request.wants_nearest else []
         return Route(
             intent=intent,
             confidence=round(float(probabilities[best]), 4),
@@ -138,10 +209,9 @@ class Router:
                 Alternative(self.intents[i], round(float(probabilities[i]), 4)) for i in others
             ],
             language=language_of(request.text, self._spanish_log_odds(request.text, found)),
-            slots=slots_of(
-                intent, request.text, has_context=request.has_context, images=request.images
-            ),
-            explanation=self._explain(found, probabilities),
+            slots=slots,
+            explanation=self._explain(found, probabilities, near),
+            spans=spans_of(request.text, slots, images=request.images),
         )
 
     def _features(self, request: RouteRequest) -> Found:
@@ -155,6 +225,8 @@ class Router:
     def _probabilities(self, found: Found) -> Floats:
         """Return (intents,), calibrated."""
         scores = found.values @ self.weights[found.rows] + self.cue_weights[found.cues].sum(axis=0)
+        units = found.values @ self.hidden[found.rows] + self.cue_hidden[found.cues].sum(axis=0)
+        scores = scores + np.maximum(units + self.hidden_bias, 0) @ self.out
         heated = (scores + self.bias) / self.temperature
         shares = np.exp(heated - heated.max())
         probabilities: Floats = shares / shares.sum()
@@ -169,7 +241,7 @@ class Router:
         parts = (float(f.values @ self.spanish[f.rows]) for f in (found, opening, opening))
         return sum(parts) + 3 * self.spanish_bias
 
-    def _explain(self, found: Found, probabilities: Floats) -> Explanation:
+    def _explain(self, found: Found, probabilities: Floats, near: list[Near]) -> Explanation:
         first, second = np.argsort(-probabilities)[:2]
         contrast = self.weights[found.rows, first] - self.weights[found.rows, second]
         spoke = found.values * contrast
@@ -178,10 +250,25 @@ class Router:
             for c in found.cues
         ]
         strongest = np.argsort(-spoke)[:SHOWN]
-        evidence += [(self.grams[found.rows[i]].strip(MARKS), float(spoke[i])) for i in strongest]
+        evidence += [(_shown(self.grams[found.rows[i]]), float(spoke[i])) for i in strongest]
         top = sorted(evidence, key=lambda pair: -pair[1])[:SHOWN]
         return Explanation(
             margin=round(float(probabilities[first] - probabilities[second]), 4),
             threshold=self.threshold,
             evidence=[Evidence(what, round(weight, 3)) for what, weight in top if weight > 0],
+            nearest=near,
         )
+
+
+def _shown(gram: str) -> str:
+    """Return a feature in readable words: a piece of the message, or the concepts that its words stand for."""
+    if "#" not in gram:
+        return gram.strip(MARKS)
+    return "concept " + " + ".join(name.strip(MARKS) for name in gram.split("#")[1:])
+
+
+def _phrases(path: Path) -> list[Phrase]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Phrase(*line.split("\t")) for line in lines]

@@ -2,20 +2,21 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Header, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from kit import deadline
 from kit.app import from_lifespan
-from kit.errors import ServiceError, problem_of
+from kit.errors import NotReady, ServiceError, problem_of
 from services.gateway.assist import Assistant, Caller
 from services.gateway.events import MEDIA_TYPE, Emit, EventStream
-from services.gateway.limits import Tenant
+from services.gateway.limits import Tenant, documented
 from services.gateway.schemas import AssistAnswer, AssistRequest, RouteAnswer, Services
-from services.gateway.upstreams import PATHS, Forwarded, Upstreams
+from services.gateway.upstreams import Forwarded, Upstreams, owned, owner
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})\b")
@@ -24,14 +25,13 @@ ANSWER_SECONDS = 0.25  # kept of the budget, to say that the picture is not read
 AssistantDep = Annotated[Assistant, from_lifespan("assistant")]
 UpstreamsDep = Annotated[Upstreams, from_lifespan("upstreams")]
 
-router = APIRouter(tags=["gateway"])
-passed_on = APIRouter(include_in_schema=False)
+router = APIRouter(tags=["gateway"], dependencies=documented)
 
 
 @router.post("/v1/route", summary="What would be done?")
-async def route(body: AssistRequest, assistant: AssistantDep, _: Tenant) -> RouteAnswer:
+async def route(body: AssistRequest, assistant: AssistantDep, tenant: Tenant) -> RouteAnswer:
     """Say what the text wants, how sure that is and why; nothing is run."""
-    return await assistant.route(body)
+    return await assistant.route(body, tenant, explained=True)
 
 
 @router.post(
@@ -64,7 +64,7 @@ async def assist(
         tenant,
         request.state.request_id,
         idempotency_key,
-        math.inf if is_stream else _patience(float(wait[1]) if wait else 0.0),
+        math.inf if is_stream else patience(float(wait[1]) if wait else 0.0),
     )
     if is_stream:
         return EventStream(lambda emit: _stream(body, request, assistant, caller, emit))
@@ -75,7 +75,8 @@ async def assist(
     return JSONResponse(answer.model_dump(mode="json"), output.status, headers)
 
 
-def _patience(wanted_seconds: float) -> float:
+def patience(wanted_seconds: float) -> float:
+    """Return how long to wait for a picture, within the request's time budget."""
     limit = deadline.current()
     left = limit.remaining_seconds - ANSWER_SECONDS if limit else math.inf
     return max(0.0, min(wanted_seconds, left))
@@ -98,14 +99,27 @@ async def services(upstreams: UpstreamsDep, _: Tenant) -> Services:
     return Services(services=await upstreams.states())
 
 
-def _pass_on(service: str) -> Callable[..., Awaitable[Response]]:
-    async def pass_on(request: Request, upstreams: UpstreamsDep, tenant: Tenant) -> Response:
-        return Forwarded(request, upstreams[service], tenant)
+class PassedOn(BaseRoute):
+    """Every path of a service, found in one look and passed on without the framework's own work."""
 
-    return pass_on
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match what belongs to a service."""
+        is_ours = scope["type"] == "http" and owner(scope["path"]) is not None
+        return (Match.FULL, {}) if is_ours else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to the service, under the caller's tenant."""
+        prefix, service = owned(scope["path"])
+        scope["route"] = _Labelled(prefix)
+        upstreams: Upstreams | None = scope["app"].state.resources.get("upstreams")
+        if upstreams is None:
+            raise NotReady(f"The service is not ready: {scope['app'].state.health.reason}.")
+        request = Request(scope, receive, send)
+        headers = {"X-Tenant": scope["state"]["tenant"]}
+        await Forwarded(request, upstreams[service], headers)(scope, receive, send)
 
 
-for _service, _prefixes in PATHS.items():
-    for _prefix in _prefixes:
-        passed_on.add_api_route(_prefix, _pass_on(_service), methods=METHODS)
-        passed_on.add_api_route(f"{_prefix}/{{rest:path}}", _pass_on(_service), methods=METHODS)
+class _Labelled(NamedTuple):
+    """What the metrics call a passed on path."""
+
+    path: str

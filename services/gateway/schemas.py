@@ -14,6 +14,8 @@ from pydantic import (
 
 Intent = Literal["draw", "blend", "classify", "answer", "ask", "write", "chat"]
 Language = Literal["en", "es", "ru"]
+OwnName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{1,62}$")]
+"""A tenant's own intent; never one of the seven."""
 
 MAX_PICTURES = 8
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -43,6 +45,13 @@ class Picture(Closed):
         return self
 
 
+class Message(Closed):
+    """One earlier turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=100_000)]
+
+
 class Options(BaseModel):
     """`intent` decides instead of the router; everything else goes to the chosen service as it is."""
 
@@ -53,8 +62,8 @@ class Options(BaseModel):
     )
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)  # limits the depth as well
 
-    intent: Intent | None = None
-    """What to do, whatever the text sounds like."""
+    intent: Intent | OwnName | None = None
+    """What to do, whatever the text sounds like; an intent of your own as well."""
 
     @model_validator(mode="after")
     def _can_be_passed_on(self) -> Self:
@@ -82,6 +91,8 @@ class AssistRequest(Closed):
     """Collection of the knowledge base to ask."""
     conversation_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """Conversation with the knowledge base to go on with."""
+    history: Annotated[list[Message], Field(max_length=200)] = []
+    """What was said before, oldest first; whoever writes and chats reads it."""
     also: Annotated[list[Intent], Field(max_length=7)] = []
     """What else to do with the same text, side by side; a failure there fails nothing else."""
     options: Options = Options()
@@ -90,8 +101,15 @@ class AssistRequest(Closed):
 class Choice(BaseModel):
     """One intent and how sure the router is of it."""
 
-    intent: Intent
+    intent: Intent | OwnName
     confidence: float
+
+
+class Piece(BaseModel):
+    """A piece of the text, in characters: `text[start:end]`."""
+
+    start: int
+    end: int
 
 
 class RouteAnswer(BaseModel):
@@ -99,17 +117,19 @@ class RouteAnswer(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    intent: Intent | Literal["unclear"]
+    intent: Intent | Literal["unclear"] | OwnName
     confidence: float
     """Calibrated probability of the intent, or 1 when the request named it."""
     alternatives: list[Choice]
     language: Language
     slots: dict[str, Any]
     """What the intent needs, as found in the text."""
+    spans: dict[str, Piece] = {}
+    """Where in the text each slot stands; of weights, the stretch that says them."""
     service: str | None
     """Who would do it; null when it is unclear."""
     explanation: Any = None
-    """Why the router decides so."""
+    """Why: the margin to the next best intent, the threshold, what weighed most, the nearest known phrases."""
 
 
 class Branch(BaseModel):
@@ -133,12 +153,27 @@ class Timings(BaseModel):
     total_ms: float
 
 
+class Escalation(BaseModel):
+    """Why a person should take over, and whether one is called."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    """Names this escalation in the webhook as well."""
+    reasons: list[Literal["no_answer", "anger"]]
+    """Nothing in the knowledge base answers; the person is clearly angry."""
+    anger: float | None = None
+    """The strongest of anger, annoyance and disgust, when the emotion was looked at."""
+    notified: bool
+    """Whether a webhook is set up and was told; it is delivered in the background."""
+
+
 class AssistAnswer(BaseModel):
     """What was understood and what came of it."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    intent: Intent | Literal["unclear"]
+    intent: Intent | Literal["unclear"] | OwnName
     confidence: float
     language: Language
     service: str | None
@@ -147,6 +182,10 @@ class AssistAnswer(BaseModel):
     """The service's own answer; for `unclear` a question back and the two closest intents."""
     branches: dict[str, Branch]
     """The `also` branches by intent."""
+    escalate: bool = False
+    """Whether a person should take over."""
+    escalation: Escalation | None = None
+    """Why, and what was done about it."""
     timings: Timings
     request_id: str
 

@@ -5,19 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import anyio
-import httpx2
 
 from kit.client import ServiceClient
-from kit.errors import (
-    Conflict,
-    NotReady,
-    Overloaded,
-    ServiceError,
-    Unprocessable,
-    UpstreamFailed,
-)
+from kit.errors import Conflict, NotReady, ServiceError, Unprocessable, UpstreamFailed
 from services.gateway import replies
 from services.gateway.events import MEDIA_TYPE, Emit, Event, received
+from services.gateway.intents_schemas import OwnIntent
+from services.gateway.language_model import LanguageModel
 from services.gateway.schemas import AssistRequest, Intent, Language
 from services.gateway.settings import Settings
 from services.gateway.upstreams import LANGUAGE_MODEL, Upstreams
@@ -56,6 +50,8 @@ class Asked:
     patience_seconds: float = 0.0
     """How long to wait for a picture; 0 answers with the waiting job."""
     emit: Emit = nobody_listens
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """How the language model shall write; no other service is told."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -111,6 +107,14 @@ class Skills:
         """Do it; raises the service's own problem, or Unprocessable when something is missing."""
         return await self._by_intent[intent](asked)
 
+    async def carry_out_own(self, intent: OwnIntent, asked: Asked) -> Output:
+        """Send a tenant's own intent to its path; raises the service's own problem."""
+        body = intent.filled(
+            text=asked.request.text, context=asked.request.context or "", language=asked.language
+        )
+        order = body | dict(asked.options) if isinstance(body, dict) else body
+        return await self._json(intent.service, intent.path, order, asked)
+
     async def _draw(self, asked: Asked) -> Output:
         prompt = asked.needed("subject", "Say what the picture should show.")
         return await self._picture("/v1/images", asked.order(prompt=prompt), asked)
@@ -156,21 +160,20 @@ class Skills:
 
     async def _json(self, service: str, path: str, order: Any, asked: Asked) -> Output:
         upstream = self._upstreams[service]
-        return Output(await upstream.call("POST", path, json=order, headers=asked.headers))
-
-    async def _complete(self, upstream: ServiceClient, prompt: str, asked: Asked) -> Output:
-        """Ask the language model in OpenAI's words."""
-        key = self._settings.llm_key
-        messages = [{"role": "user", "content": prompt}]
-        response = await upstream.request(
-            "POST",
-            "/chat/completions",
-            json=asked.order(model=self._settings.llm_model, messages=messages),
-            headers={"Authorization": f"Bearer {key.get_secret_value()}"} if key else None,
+        only_computes = service in ("classifier", "qa")
+        answer = await upstream.call(
+            "POST", path, json=order, headers=asked.headers, is_repeatable=only_computes
         )
-        if response.status_code == Overloaded.status:
-            upstream.parsed(response)
-        return Output({"text": _completion(response)})
+        return Output(answer)
+
+    async def _complete(self, model: LanguageModel, prompt: str, asked: Asked) -> Output:
+        """Have the language model go on with the conversation; stream it where someone listens."""
+        earlier = [message.model_dump() for message in asked.request.history]
+        messages = [*earlier, {"role": "user", "content": prompt}]
+        options = {**asked.generation, **asked.options}
+        if asked.emit is nobody_listens:
+            return Output((await model.complete(messages, options)).output())
+        return Output((await model.stream(messages, options, asked.emit)).output())
 
     async def _picture(self, path: str, order: Any, asked: Asked) -> Output:
         """Order a picture, and wait for it as long as the caller does."""
@@ -241,12 +244,3 @@ async def _tell(event: Event, emit: Emit) -> None:
         await emit(event.name, event.data)
     elif event.name not in OVER:
         await emit("progress", {"status": event.name})
-
-
-def _completion(response: httpx2.Response) -> str:
-    if response.is_success:
-        try:
-            return str(response.json()["choices"][0]["message"]["content"])
-        except (ValueError, LookupError, TypeError):
-            raise UpstreamFailed("The language model did not answer in OpenAI's shape.") from None
-    raise UpstreamFailed(f"The language model answered {response.status_code}.")

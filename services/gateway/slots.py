@@ -3,7 +3,8 @@
 Every text slot is a piece of the message as it was written, never a rewording.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from services.gateway.features import QUOTED
@@ -14,6 +15,8 @@ from services.gateway.phrasing import (
     GIVEN,
     LABEL,
     LABELLED,
+    LOOKED,
+    LOOKS,
     MODAL,
     PICTURE,
     POLITE,
@@ -24,7 +27,18 @@ from services.gateway.phrasing import (
     without,
     without_closing,
 )
-from services.gateway.shares import MIXED_IN, ORDINALS, PICTURE_WORD, STYLE, weights_of
+from services.gateway.shares import MIXED_IN, ORDINALS, PICTURE_WORD, STYLE, shares_of
+
+AT_THE_END: Final = frozenset({"subject", "prompt"})
+BESIDE: Final = " \t\r\n,;:-–—"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of the message, in characters."""
+
+    start: int
+    end: int
 
 
 def slots_of(
@@ -39,6 +53,19 @@ def slots_of(
     return find(text) if find else {}
 
 
+def spans_of(text: str, slots: Mapping[str, Any], *, images: int = 0) -> dict[str, Span]:
+    """Say where in the message each slot stands: `text[start:end]` is the slot, or says the weights."""
+    spans: dict[str, Span] = {}
+    for name, value in slots.items():
+        if isinstance(value, str):
+            # A subject ends the message; another slot may be repeated by what follows it.
+            start = text.rfind(value) if name in AT_THE_END else text.find(value)
+            spans[name] = Span(start, start + len(value))
+        elif shares := shares_of(text, images):
+            spans[name] = Span(shares.start, shares.end)
+    return spans
+
+
 def draw_slots(text: str) -> dict[str, Any]:
     """Return the subject: the message without command, politeness and label."""
     called = CALL.search(text)
@@ -46,7 +73,11 @@ def draw_slots(text: str) -> dict[str, Any]:
     asked = without(POLITE, without(MODAL, rest))
     commanded = without(POLITE, without(DRAW, asked))
     pictured = without(LABEL, without(PICTURE, commanded))
-    subject = unquoted(without_closing(pictured))
+    looked = without(LOOKS, pictured)
+    subject = without_closing(looked)
+    if looked != pictured:
+        subject = LOOKED.sub("", subject)
+    subject = unquoted(subject)
     return {"subject": subject or text.strip()}
 
 
@@ -70,8 +101,7 @@ def answer_slots(text: str, *, has_context: bool = False) -> dict[str, Any]:
         return labelled
     quoted = _longest_quotation(text)
     if len(quoted.split()) >= 4:
-        outside = QUOTED.sub(" \n ", text)
-        return {"question": _asked(_last_question(outside) or outside.strip()), "context": quoted}
+        return {"question": _asked(_outside(text) or text), "context": quoted}
     return _split_question(text)
 
 
@@ -83,9 +113,9 @@ def ask_slots(text: str) -> dict[str, Any]:
 def blend_slots(text: str, *, images: int = 0) -> dict[str, Any]:
     """Return the weights of the pictures, in their order and adding up to 1, and the words to mix in."""
     slots: dict[str, Any] = {}
-    weights = weights_of(text, images)
-    if weights:
-        slots["weights"] = weights
+    shares = shares_of(text, images)
+    if shares:
+        slots["weights"] = shares.weights
     words = STYLE.search(text) or MIXED_IN.search(text)
     prompt = without_closing(words[1]) if words else ""
     if prompt and not any(pattern.search(prompt) for pattern in (PICTURE_WORD, *ORDINALS)):
@@ -104,6 +134,13 @@ SLOTS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
 
 def _longest_quotation(text: str) -> str:
     return max((q[1:-1].strip() for q in QUOTED.findall(text)), key=len, default="")
+
+
+def _outside(text: str) -> str:
+    """Return the question beside the quotations, or else the longest piece beside them."""
+    pieces = [piece.strip(BESIDE) for piece in QUOTED.split(text)]
+    asked = [question for piece in pieces if (question := _last_question(piece))]
+    return asked[-1].strip(BESIDE) if asked else max(pieces, key=len)
 
 
 def _sentences(text: str) -> list[str]:

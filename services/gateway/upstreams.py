@@ -1,10 +1,9 @@
 """The services behind the gateway: which path belongs to whom, and passing requests on unread."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import anyio
 import httpx2
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,8 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from kit.client import ServiceClient
 from kit.errors import BadRequest, NotFound, ServiceError
+from services.gateway.language_model import LanguageModel
 from services.gateway.schemas import ServiceState
 from services.gateway.settings import Settings
+from services.gateway.transport import AiohttpTransport
 
 PATHS = {
     "classifier": (
@@ -25,7 +26,7 @@ PATHS = {
         "/v2",
     ),
     "qa": ("/v1/answer", "/hf/question-answering"),
-    "imagegen": ("/v1/images", "/v1/blends", "/hf/text-to-image"),
+    "imagegen": ("/v1/images", "/v1/blends"),
     "rag": (
         "/v1/collections",
         "/v1/conversations",
@@ -62,24 +63,50 @@ OURS_TO_SET = {  # the key stays here; the rest is made anew for the next hop
     b"x-request-id",
     b"x-request-timeout-ms",
     b"x-stainless-read-timeout",
+    b"x-api-key",
     b"x-tenant",
 }
-SET_BY_SERVER = {b"date", b"server"}
+NOT_FOR_SERVICES = HOP_BY_HOP | OURS_TO_SET
+STAYS_HERE = HOP_BY_HOP | {b"date", b"server"}
+PURE = (
+    "/v1/classify",
+    "/v1/zero-shot",
+    "/v1/answer",
+    "/v1/embeddings",
+    "/predict",
+    "/embed",
+    "/rerank",
+    "/similarity",
+    "/hf",
+)
+"""Paths that only compute: asking twice changes nothing."""
+SMALL_BYTES = 64 * 1024
+
+
+BY_PREFIX = {prefix: service for service, prefixes in PATHS.items() for prefix in prefixes}
+DEEPEST = max(prefix.count("/") for prefix in BY_PREFIX)
+
+
+def owned(path: str) -> tuple[str, str]:
+    """Return the prefix that a path belongs to and its service; two empty texts for none."""
+    parts = path.split("/", DEEPEST + 1)
+    for depth in range(DEEPEST, 0, -1):
+        prefix = "/".join(parts[: depth + 1])
+        if len(parts) > depth and prefix in BY_PREFIX:
+            return prefix, BY_PREFIX[prefix]
+    return "", ""
 
 
 def owner(path: str) -> str | None:
     """Return the service that a path belongs to."""
-    for service, prefixes in PATHS.items():
-        if any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes):
-            return service
-    return None
+    return owned(path)[1] or None
 
 
 class Upstreams:
     """One pooled client per service, and the language model's if there is one."""
 
     def __init__(
-        self, clients: Mapping[str, ServiceClient], language_model: ServiceClient | None
+        self, clients: Mapping[str, ServiceClient], language_model: LanguageModel | None
     ) -> None:
         self._clients = clients
         self.language_model = language_model
@@ -108,16 +135,24 @@ class Upstreams:
             clients = {
                 name: await stack.enter_async_context(
                     ServiceClient(
-                        name, str(url), token=settings.internal_token, transport=transport
+                        name,
+                        str(url),
+                        token=settings.internal_token,
+                        transport=transport or AiohttpTransport(verify=True),
+                        hedge=settings.hedge,
                     )
                 )
                 for name, url in urls.items()
             }
             language_model = None
             if settings.llm_url is not None:
-                language_model = await stack.enter_async_context(
-                    ServiceClient(LANGUAGE_MODEL, str(settings.llm_url), transport=transport)
+                writer = ServiceClient(
+                    LANGUAGE_MODEL,
+                    str(settings.llm_url),
+                    transport=transport or AiohttpTransport(verify=True),
                 )
+                await stack.enter_async_context(writer)
+                language_model = LanguageModel(writer, settings)
             yield cls(clients, language_model)
 
     async def states(self) -> list[ServiceState]:
@@ -131,13 +166,11 @@ class Upstreams:
 
 
 async def _state(client: ServiceClient) -> ServiceState:
-    reason = f"no answer within {READY_SECONDS:g} s"
-    with anyio.move_on_after(READY_SECONDS):
-        try:
-            response = await client.request("GET", "/readyz")
-            reason = "" if response.is_success else _reason(response)
-        except ServiceError as error:
-            reason = error.detail
+    try:
+        response = await client.look("/readyz", READY_SECONDS)
+        reason = "" if response.is_success else _reason(response)
+    except ServiceError as error:
+        reason = error.detail
     paths = list(PATHS[client.name])
     return ServiceState(name=client.name, ready=not reason, reason=reason, paths=paths)
 
@@ -153,59 +186,85 @@ def _reason(response: httpx2.Response) -> str:
 class Forwarded(Response):
     """A request handed to a service while it is still arriving, and the answer likewise.
 
-    Neither body is held or changed. A client that hangs up closes the service's connection, and so
-    cancels the work there. Raises NotFound, UpstreamFailed and DeadlineExceeded before the first
-    byte; an answer that breaks off in the middle breaks the client's connection as well.
+    Neither body is changed, and only a small one is held. A client that hangs up closes the service's
+    connection, and so cancels the work there. Raises NotFound, UpstreamFailed, DeadlineExceeded and
+    NotReady before the first byte; an answer that breaks off in the middle breaks the client's
+    connection as well.
     """
 
-    def __init__(self, request: Request, upstream: ServiceClient, tenant: str) -> None:
+    def __init__(
+        self,
+        request: Request,
+        upstream: ServiceClient,
+        headers: Mapping[str, str],
+        *,
+        target: bytes | None = None,
+        body: bytes | None = None,
+    ) -> None:
         self.background = None
         self._request = request
         self._upstream = upstream
-        self._tenant = tenant
+        self._more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._target = target
+        self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the request reads it
         """Stream both ways."""
-        async with self._upstream.stream(
-            scope["method"],
-            _target(scope),
-            content=self._request.stream() if _has_body(self._request) else None,
-            headers=_outgoing(self._request, self._tenant),
-        ) as answer:
-            head = [
-                (name.lower(), value)
-                for name, value in answer.headers.raw
-                if name.lower() not in HOP_BY_HOP | SET_BY_SERVER
-            ]
-            await send(
-                {"type": "http.response.start", "status": answer.status_code, "headers": head}
+        try:
+            forwarding = self._upstream.forward(
+                scope["method"],
+                self._target or _target(scope),
+                content=self._body if self._body is not None else await _body(self._request),
+                headers=[*_outgoing(scope["headers"]), *self._more],
+                is_repeatable=scope["method"] == "POST" and _is_pure(scope["path"]),
             )
-            async for chunk in answer.aiter_raw():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async with forwarding as answer:
+                head = [
+                    (name.lower(), value)
+                    for name, value in answer.headers.raw
+                    if name.lower() not in STAYS_HERE
+                ]
+                status = answer.status_code
+                await send({"type": "http.response.start", "status": status, "headers": head})
+                async for chunk in answer.stream:  # type: ignore[union-attr] # httpx2 types both kinds
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except httpx2.InvalidURL:
+            raise BadRequest("The address cannot be read.") from None
         await send({"type": "http.response.body", "body": b""})
 
 
-def _target(scope: Scope) -> httpx2.URL:
+def _target(scope: Scope) -> bytes:
     """Return path and query as the client wrote them."""
+    path: str = scope["path"]
     # A dot segment could climb from a public prefix to /metrics and the like.
-    if {".", ".."} & set(scope["path"].split("/")):
+    if "/." in path and {".", ".."} & set(path.split("/")):
         raise NotFound("Not Found")
     written: bytes = scope["raw_path"]
-    if scope["query_string"]:
-        written += b"?" + scope["query_string"]
-    try:
-        return httpx2.URL(written.decode("utf-8", "replace"))
-    except httpx2.InvalidURL:
-        raise BadRequest("The address cannot be read.") from None
+    return written + b"?" + scope["query_string"] if scope["query_string"] else written
 
 
-def _has_body(request: Request) -> bool:
+def _is_pure(path: str) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in PURE)
+
+
+async def _body(request: Request) -> AsyncIterator[bytes] | bytes | None:
+    """Return the body: what is small whole, so that it may be sent again, the rest as it arrives."""
     stated = request.headers.get("content-length", "0")
-    return stated != "0" or "transfer-encoding" in request.headers
+    if "transfer-encoding" in request.headers:
+        return request.stream()
+    if stated == "0":
+        return None
+    is_small = stated.isdigit() and int(stated) <= SMALL_BYTES
+    return await request.body() if is_small else request.stream()
 
 
-def _outgoing(request: Request, tenant: str) -> list[tuple[bytes, bytes]]:
-    named = request.headers.get("connection", "").lower().encode("latin-1").split(b",")
-    dropped = HOP_BY_HOP | OURS_TO_SET | {name.strip() for name in named}
-    kept = [(name, value) for name, value in request.headers.raw if name not in dropped]
-    return [*kept, (b"x-tenant", tenant.encode("ascii"))]
+def _outgoing(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the caller's headers that are for the service."""
+    named = {
+        name.strip().lower()
+        for header, value in headers
+        if header == b"connection"
+        for name in value.split(b",")
+    }
+    dropped = NOT_FOR_SERVICES | named if named - HOP_BY_HOP else NOT_FOR_SERVICES
+    return [(name, value) for name, value in headers if name not in dropped]

@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from services.gateway.app import create_app
-from services.gateway.router import Alternative, Explanation, Route, RouteRequest
+from services.gateway.nearest import Vector
+from services.gateway.router import Alternative, Explanation, Phrase, Route, RouteRequest
 from services.gateway.settings import Settings
 from tests.support import Network, serve, until
 
@@ -30,6 +32,8 @@ class FixedRouter:
         alternatives: Sequence[str] = ("draw", "ask"),
     ) -> None:
         self.asked: list[RouteRequest] = []
+        self.phrases: list[Phrase] = []
+        self.width = 1
         self._route = Route(
             intent=intent,
             confidence=0.9,
@@ -38,6 +42,9 @@ class FixedRouter:
             slots=dict(slots or {}),
             explanation=Explanation(margin=0.8, threshold=0.5, evidence=[]),
         )
+
+    def vector(self, _: str) -> Vector:
+        return Vector(np.zeros(1, np.intp), np.ones(1, np.float32))
 
     def route(self, request: RouteRequest) -> Route:
         self.asked.append(request)

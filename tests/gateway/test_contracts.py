@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
@@ -243,6 +244,29 @@ def test_the_merged_document_of_the_real_services_is_valid():
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(whole)] == []
     dangling = [reference for reference in references(whole) if not resolves(reference, whole)]
     assert dangling == []
+
+
+def test_every_json_request_has_an_example_that_its_schema_accepts():
+    whole = merge(gateway().openapi(), real_documents(), owner, needs_key=False)
+    for path, item in whole["paths"].items():
+        for method, operation in item.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body is None:
+                continue
+            schema = body["schema"]
+            if "$ref" in schema:
+                named = schema["$ref"].rpartition("/")[2]
+                schema = whole["components"]["schemas"][named]
+            examples = [
+                *([body["example"]] if "example" in body else []),
+                *(one["value"] for one in body.get("examples", {}).values()),
+                *schema.get("examples", []),
+                *([schema["example"]] if "example" in schema else []),
+            ]
+            assert examples, (method, path)
+            validator = Draft202012Validator({**schema, "components": whole["components"]})
+            for example in examples:
+                assert list(validator.iter_errors(example)) == [], (method, path)
 
 
 @pytest.mark.weights

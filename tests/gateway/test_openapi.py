@@ -87,7 +87,9 @@ def test_merging_leaves_the_sources_alone():
     assert (own, qa) == (FastAPI().openapi(), document("/v1/answer"))
 
 
-@pytest.mark.parametrize(("keys", "asked"), [(None, []), (f"{'0' * 64} acme", [{"Key": []}])])
+@pytest.mark.parametrize(
+    ("keys", "asked"), [(None, []), (f"{'0' * 64} acme", [{"Key": []}, {"KeyHeader": []}])]
+)
 async def test_a_key_is_asked_for_where_keys_are_needed(keys: str | None, asked: list[Any]):
     qa = Scripted({})
     qa.document = document("/v1/answer")

@@ -194,7 +194,7 @@ def test_keys_come_from_a_file_as_well(tmp_path):
     path = tmp_path / "keys"
     path.write_text(f"# ours\n{KEYS}\n\n", encoding="utf-8")
     keys = gateway(keys_file=path).state.keys
-    assert keys.tenant(KEY) == "acme"
+    assert keys.find(KEY).tenant == "acme"
 
 
 def test_a_broken_key_stops_the_start_with_one_message(capsys):

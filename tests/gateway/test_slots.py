@@ -1,10 +1,10 @@
 """What is found inside a message for the service that gets it."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.gateway.slots import slots_of
+from services.gateway.slots import slots_of, spans_of
 
 DRAWN = [
     ("можешь быстро нарисовать город в стиле Ван Гога", "город в стиле Ван Гога"),
@@ -68,6 +68,13 @@ WEIGHED = [
     ("смешай, 30 процентов от первой", [0.3, 0.7]),
     ("blend image 1 at 0.4 with image 2 at 0.6", [0.4, 0.6]),
     ("20% of the first, 30% of the second and 50% of the third", [0.2, 0.3, 0.5]),
+    ("на треть первая, остальное вторая", [0.3333, 0.6667]),
+    ("a tercios", [0.3333, 0.3333, 0.3333]),
+    ("treinta por ciento de la primera, setenta de la segunda", [0.3, 0.7]),
+    ("one part of the first and two parts of the second", [0.3333, 0.6667]),
+    ("merge these 1:3", [0.25, 0.75]),
+    ("вдвое больше второй", [0.3333, 0.6667]),
+    ("две пятых первой", [0.4, 0.6]),
 ]
 
 
@@ -113,6 +120,11 @@ def test_pictures_that_are_not_named_share_the_rest():
     assert slots_of("blend", "half of the first", images=3) == {"weights": [0.5, 0.25, 0.25]}
 
 
+@pytest.mark.parametrize("text", ["mix pictures 1 to 3", "the left one with the right one", "mix"])
+def test_numbers_that_name_pictures_are_no_weights(text):
+    assert "weights" not in slots_of("blend", text)
+
+
 def test_words_to_mix_in_become_the_prompt():
     assert slots_of("blend", "mix this photo with a dragon, please") == {"prompt": "a dragon"}
 
@@ -141,11 +153,16 @@ PIECES = st.sampled_from(
 )
 
 
+@example(intent="answer", text="draw «draw draw draw draw »0")
 @given(intent=INTENTS, text=st.lists(PIECES | st.text(max_size=8), min_size=1).map("".join))
 @settings(max_examples=400, deadline=None)
 def test_every_text_slot_is_a_piece_of_the_message_and_weights_sum_to_one(intent, text):
     found = slots_of(intent, text)
-    assert all(value in text for value in found.values() if isinstance(value, str))
+    spans = spans_of(text, found)
+    assert set(spans) == set(found)
+    for name, value in found.items():
+        said = text[spans[name].start : spans[name].end]
+        assert said == value if isinstance(value, str) else said.strip()
     if "weights" in found:
         assert sum(found["weights"]) == pytest.approx(1, abs=0.001)
         assert min(found["weights"]) >= 0

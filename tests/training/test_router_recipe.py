@@ -39,9 +39,10 @@ def test_the_served_probabilities_are_those_that_were_trained(trained):
     rows = train.read(trained / "corpus.tsv")[:40]
     router = Router.load(trained)
     table = train.Table.of(rows, vocabulary=router.grams)
-    scores = table.features(router.idf.astype(np.float64)) @ np.vstack(
-        [router.weights, router.cue_weights / train.CUE_BOOST]
-    )
+    x = table.features(router.idf.astype(np.float64))
+    linear = x @ np.vstack([router.weights, router.cue_weights / train.CUE_BOOST])
+    units = x @ np.vstack([router.hidden, router.cue_hidden / train.CUE_BOOST])
+    scores = linear + np.maximum(units + router.hidden_bias, 0) @ router.out
     expected = train.softmax((scores + router.bias) / router.temperature)
     for row, right in zip(rows, expected, strict=True):
         request = RouteRequest(row.text, bool(row.has_context), row.images)

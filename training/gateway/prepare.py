@@ -3,7 +3,8 @@
     python -m training.gateway.prepare --data DIR --out build/router [--tiny]
 
 Without --data the corpus is our phrases alone.
-Writes `corpus.tsv`: split, language, intent, has_context, images, source, text. Texts are one line each.
+Writes `corpus.tsv`: split, language, intent, has_context, images, source, text; and `phrases.tsv`: intent,
+language, text of some clean phrases, for the router's explanations. Texts are one line each.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from training.gateway.noise import dress, gibberish, roughen
 
 PHRASES = Path(__file__).parent / "phrases"
 LANGUAGES = ("en", "es", "ru")
-ROWS = {"train": 1800, "dev": 400}  # authored rows per language and intent
+ROWS = {"train": 2200, "dev": 400}  # authored rows per language and intent
 TINY_ROWS = {"train": 30, "dev": 15}
 # How many of the authored rows are repeated with a context (or pictures) beside them, of 100.
 WITH_CONTEXT = {
@@ -32,6 +33,8 @@ WITH_CONTEXT = {
     "chat": 5,
     "other": 3,
 }
+EXAMPLES = 60  # phrases that the served router names as nearest, per language and intent
+LONGEST_EXAMPLE = 90
 SEED = 7
 
 
@@ -84,6 +87,17 @@ def shaped(rows: list[Row], grammar: Grammar, rng: random.Random) -> Iterator[Ro
             yield replace(row, images=1)
 
 
+def examples(seed: int = SEED) -> Iterator[tuple[str, str, str]]:
+    """Yield clean phrases of every intent and language: (intent, language, text), no two alike."""
+    rng = random.Random(seed)
+    for language in LANGUAGES:
+        grammar = Grammar.read(PHRASES / f"{language}.toml")
+        for intent, templates in grammar.intents.items():
+            drawn = (grammar.expand(t, rng) for t in rng.sample(templates, len(templates)))
+            short = dict.fromkeys(text for text in drawn if len(text) <= LONGEST_EXAMPLE)
+            yield from ((intent, language, text) for text in list(short)[:EXAMPLES])
+
+
 def nonsense(language: str, split: str, count: int, rng: random.Random) -> Iterator[Row]:
     """Yield random keys: nobody's intent."""
     for _ in range(count):
@@ -128,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "corpus.tsv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t").writerows(astuple(row) for row in rows)
+    lines = ("\t".join(example) + "\n" for example in examples())
+    (options.out / "phrases.tsv").write_text("".join(lines), encoding="utf-8")
     for key, count in sorted(Counter((r.split, r.language, r.intent) for r in rows).items()):
         print(*key, count)
 

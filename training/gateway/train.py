@@ -1,19 +1,18 @@
-"""Fit the router: logistic regression over pruned n-grams and request cues, calibrated on held-out phrases.
+"""Fit the router: a linear model and a small network over n-grams and cues, calibrated on held-out phrases.
 
     python -m training.gateway.train --corpus build/router/corpus.tsv --out models/router [--tiny]
 
 Dev rows come from templates and list entries that no train row uses. They set the temperature and the
 threshold; the shipped weights are then fitted on train and dev together. Writes model.safetensors,
-config.json and the `training` section of report.json.
+config.json, phrases.tsv and the `training` section of report.json.
 """
 
 import argparse
-import csv
 import json
+import shutil
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,31 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.optimize import minimize_scalar
-from scipy.sparse import csr_matrix, diags, hstack
-from sklearn.feature_extraction.text import CountVectorizer
+from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no types
 
-from services.gateway.features import CUES, cues, ngrams
+from services.gateway.features import CUES
 from services.gateway.router import FORMAT
+from training.gateway.network import Layers, fit_layers
 from training.gateway.prepare import Row
+from training.gateway.table import CUE_BOOST, LONGEST, Table, balance, read
 
 INTENTS = ("draw", "blend", "classify", "answer", "ask", "write", "chat", "other")
-FEATURES = 40_000  # with eight columns in fp16 the file stays below 1.5 MB
-MIN_ROWS = 3
-WORD_BOOST = 1.5  # whole words carry over to new phrases better than fragments
-CUE_BOOST = 2.0  # likewise the shape of the request
-LONGEST = (
-    15.0  # norm above which a message is not scaled down: a pasted text must not drown the request
-)
+FEATURES = 40_000  # with 72 columns in fp16 the file stays below 7 MB
 STRENGTH = 0.5  # inverse regularisation
+# Every row counts once as it is and COPIES times with this share of its features missing: a decision must
+# not hang on one word, for the next phrase will have another (feature noising, van der Maaten et al. 2013).
+MISSING = 0.3
+COPIES = 2
+SEED = 7
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A linear model over a fixed vocabulary and the cues."""
+    """A linear model and a network over a fixed vocabulary and the cues; their scores are added."""
 
     vocabulary: list[str]
     idf: Array
@@ -53,79 +52,24 @@ class Fitted:
     bias: Array
     spanish: Array  # (features,) log odds of Spanish against English
     spanish_bias: float
+    layers: Layers
+
+    def scores(self, x: csr_matrix) -> Array:
+        """Return (rows, intents), before the temperature."""
+        found: Array = x @ self.weights + self.bias + self.layers.scores(x)
+        return found
 
 
-def read(path: Path) -> list[Row]:
-    """Read the corpus."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Row(split, language, intent, int(context), int(images), source, text)
-            for split, language, intent, context, images, source, text in csv.reader(
-                file, delimiter="\t"
-            )
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows with all their n-grams, extracted once."""
-
-    rows: list[Row]
-    grams: csr_matrix  # (rows, vocabulary), 0 or 1
-    shapes: csr_matrix  # (rows, cues)
-    vocabulary: NDArray[np.str_]
-
-    @classmethod
-    def of(cls, rows: list[Row], vocabulary: list[str] | None = None) -> "Table":
-        """Extract the given n-grams, or every one that at least MIN_ROWS rows have."""
-        counter = CountVectorizer(
-            analyzer=lambda row: ngrams(row.text),
-            min_df=MIN_ROWS if vocabulary is None else 1,
-            vocabulary=vocabulary,
-            dtype=np.float64,
-        )
-        grams = counter.fit_transform(rows)
-        return cls(rows, grams, _cue_matrix(rows), counter.get_feature_names_out())
-
-    def part(self, split: str) -> "Table":
-        """Return the rows of one split."""
-        at = [i for i, row in enumerate(self.rows) if row.split == split]
-        return Table([self.rows[i] for i in at], self.grams[at], self.shapes[at], self.vocabulary)
-
-    def with_grams(self, chosen: NDArray[np.int64]) -> "Table":
-        """Return the same rows with fewer n-grams."""
-        return Table(self.rows, self.grams[:, chosen], self.shapes, self.vocabulary[chosen])
-
-    def idf(self) -> Array:
-        """Return the smoothed inverse document frequencies."""
-        seen = np.asarray(self.grams.sum(axis=0)).ravel()
-        boost = np.where(np.char.endswith(self.vocabulary.astype(str), "|"), WORD_BOOST, 1.0)
-        weights: Array = boost * (np.log((1 + len(self.rows)) / (1 + seen)) + 1)
-        return weights
-
-    def features(self, idf: Array) -> csr_matrix:
-        """Return idf rows of length 1 (long messages: longer) followed by the cue columns."""
-        weighed = self.grams @ diags(idf)
-        lengths = np.sqrt(weighed.multiply(weighed).sum(axis=1)).A1
-        unit = diags(1 / np.clip(lengths, 1e-9, LONGEST)) @ weighed
-        return hstack([unit, self.shapes], format="csr")
-
-
-def _cue_matrix(rows: list[Row]) -> csr_matrix:
-    found = [cues(r.text, has_context=bool(r.has_context), images=r.images) for r in rows]
-    starts = np.cumsum([0, *map(len, found)])
-    columns = np.array([c for row in found for c in row], dtype=np.int64)
-    return csr_matrix(
-        (np.full(starts[-1], CUE_BOOST), columns, starts), shape=(len(rows), len(CUES))
-    )
-
-
-def balance(rows: list[Row]) -> Array:
-    """Weigh rows so that every language and intent counts the same."""
-    sizes = Counter((row.language, row.intent) for row in rows)
-    weights = np.array([1 / sizes[row.language, row.intent] for row in rows])
-    balanced: Array = weights * len(rows) / weights.sum()
-    return balanced
+def noised(x: csr_matrix) -> csr_matrix:
+    """Return the rows once whole and COPIES times with features missing."""
+    rng = np.random.default_rng(SEED)
+    parts = [x]
+    for _ in range(COPIES):
+        part = x.copy()
+        part.data = part.data * (rng.random(len(part.data)) >= MISSING)
+        part.eliminate_zeros()
+        parts.append(part)
+    return vstack(parts, format="csr")
 
 
 def regress(x: csr_matrix, labels: list[str], weights: Array) -> tuple[Array, Array]:
@@ -161,9 +105,14 @@ def fit(table: Table, keep: int) -> tuple[Fitted, NDArray[np.int64]]:
     small = table.with_grams(chosen)
     idf = small.idf()
     x = small.features(idf)
-    coefficients, bias = regress(x, labels, weights)
-    model = Fitted(list(small.vocabulary), idf, coefficients, bias, *spanish_column(table.rows, x))
-    return model, chosen
+    share = np.tile(weights / (1 + COPIES), 1 + COPIES)
+    coefficients, bias = regress(noised(x), labels * (1 + COPIES), share)
+    layers = fit_layers(x, np.array([INTENTS.index(n) for n in labels]), weights, len(INTENTS))
+    # Either says as much as the other: their scores get the same spread before they are added.
+    ratio = float(np.std(x @ coefficients + bias) / np.std(layers.scores(x)))
+    scaled = replace(layers, out=layers.out * ratio, out_bias=layers.out_bias * ratio)
+    spanish = spanish_column(table.rows, x)
+    return Fitted(list(small.vocabulary), idf, coefficients, bias, *spanish, scaled), chosen
 
 
 def softmax(scores: Array) -> Array:
@@ -215,6 +164,11 @@ def save(model: Fitted, out: Path, heat: float, limit: float) -> None:
         "weights": model.weights[:grams].astype(np.float16),
         "cue_weights": (model.weights[grams:] * CUE_BOOST).astype(np.float32),
         "bias": model.bias.astype(np.float32),
+        "hidden": model.layers.hidden[:grams].astype(np.float16),
+        "cue_hidden": (model.layers.hidden[grams:] * CUE_BOOST).astype(np.float32),
+        "hidden_bias": model.layers.hidden_bias.astype(np.float32),
+        "out": model.layers.out.astype(np.float32),
+        "out_bias": model.layers.out_bias.astype(np.float32),
         "spanish": model.spanish.astype(np.float16),
         "spanish_bias": np.array([model.spanish_bias], dtype=np.float32),
     }
@@ -237,7 +191,7 @@ def calibrate(model: Fitted, dev: Table) -> tuple[float, float, dict[str, Any]]:
     """Return temperature, threshold and what was measured on the dev rows."""
     right = np.array([INTENTS.index(row.intent) for row in dev.rows])
     weights = balance(dev.rows)
-    scores = dev.features(model.idf) @ model.weights + model.bias
+    scores = model.scores(dev.features(model.idf))
     heat = temperature(scores, right, weights)
     limit, reached = threshold(softmax(scores / heat), right, weights)
     return heat, limit, {"rows": len(right), "accuracy": round(reached, 4)}
@@ -257,6 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     heat, limit, measured = calibrate(model, table.part("dev").with_grams(chosen))
     print("dev", measured, "temperature", heat, "threshold", limit, flush=True)
     save(fit(table, keep)[0], options.out, heat, limit)
+    phrases = options.corpus.with_name("phrases.tsv")
+    if phrases.parent != options.out:
+        shutil.copyfile(phrases, options.out / "phrases.tsv")
     report = {
         "rows": len(table.rows),
         "features": keep,

@@ -1,0 +1,1 @@
+"""What clients of other systems say, answered in their words."""
