@@ -219,7 +219,8 @@ async def test_a_bad_upload_is_refused_and_nothing_is_stored(empty, body, status
 
 
 BAD_FILES = [
-    ("scan.pdf", b"%PDF-1.7", 415),
+    ("scan.pdf", b"%PDF-1.7", 422),
+    ("sheet.xlsx", b"PK", 415),
     ("noname", b"text", 415),
     ("latin.txt", "café".encode("latin-1"), 422),
     ("empty.md", b"", 422),

@@ -1,0 +1,178 @@
+"""The table of one embedder's vectors, and the search for the nearest of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector
+
+from services.rag import planner
+from services.rag.database import MIGRATION_LOCK, Connection, Database, Row
+from services.rag.filters import Filter, condition
+from services.rag.planner import Reach
+
+ROWS_PER_STATEMENT = 64  # encoding more at once would hold up the event loop
+INDEXED_DIMENSIONS = 4000  # the most of a half vector that pgvector indexes
+WALK = {  # for one transaction: go on where filters left too few, nearly in order
+    "hnsw.iterative_scan": "relaxed_order",
+    "hnsw.ef_search": "100",
+    "enable_sort": "off",  # else a plan may read the whole collection instead
+}
+Key = tuple[str, str]
+
+INSERT = "insert into {table} values ($1, $2, $3, $4, $5, $6) on conflict do nothing"
+SET = """select set_config(name, value, true)
+    from unnest($1::text[], $2::text[]) as wanted (name, value)"""
+# `+ 0` keeps the index out.
+EXACT_ALL = """select document, position, 1 - (embedding <=> $3) as score from {table}
+    where tenant = $1 and collection = $2 and {kept}
+    order by (embedding <=> $3) + 0, document, position limit $4"""
+EXACT = """select v.document, v.position, 1 - (v.embedding <=> $3) as score
+    from documents d join {table} v on v.tenant = d.tenant and v.collection = d.collection
+        and v.document = d.id and v.version = d.version
+    where d.tenant = $1 and d.collection = $2 and {kept}
+    order by (v.embedding <=> $3) + 0, v.document, v.position limit $4"""
+WALKED = """with near as materialized (
+        select v.document, v.position, v.embedding <=> $3 as distance from {table} v
+        where v.tenant = $1 and v.collection = $2 {kept}
+        order by v.embedding <=> $3 limit $4)
+    select document, position, 1 - distance as score from near
+    order by distance, document, position"""
+# One by one, for a join might take the order away.
+LOOKED_UP = """and (select {kept} from documents d where d.tenant = v.tenant
+    and d.collection = v.collection and d.id = v.document and d.version = v.version)"""
+# What lies beyond the limit makes no difference to the plan.
+REACH = """select
+    (select chunks from collections where tenant = $1 and name = $2) as chunks,
+    (select reltuples::bigint from pg_class where oid = $3::text::regclass) as total,
+    (select coalesce(sum(kept.chunks), 0) from (
+        select d.chunks from documents d
+        where d.tenant = $1 and d.collection = $2 and d.chunks > 0 and {kept} limit $4) kept
+    ) as kept"""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Where the vectors of an embedder are; `name` is its model and revision."""
+
+    number: int
+    name: str
+    dimensions: int
+
+    @property
+    def table(self) -> str:
+        """Return the table's name."""
+        return f"vectors_{self.number:d}"
+
+    async def insert(
+        self,
+        connection: Connection,
+        document: tuple[str, str, str, int],
+        vectors: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Insert the vectors of a document's chunks, in the chunks' order."""
+        rows = [(*document, n, HalfVector(vector)) for n, vector in enumerate(vectors)]
+        for start in range(0, len(rows), ROWS_PER_STATEMENT):
+            await connection.executemany(
+                INSERT.format(table=self.table), rows[start : start + ROWS_PER_STATEMENT]
+            )
+
+    async def nearest(
+        self,
+        connection: Connection,
+        key: Key,
+        vector: NDArray[np.float32],
+        where: Filter,
+        limit: int,
+    ) -> list[Row]:
+        """Return document, position and cosine of the nearest visible chunks, nearest first."""
+        half = HalfVector(vector)
+        reach = await self._reach(connection, key, where)
+        if reach.eligible == 0:
+            return []
+        if self.dimensions > INDEXED_DIMENSIONS or planner.is_exact(reach):
+            return await self.exact(connection, key, half, where, limit)
+        found = await self.walked(connection, key, half, where, limit)
+        if len(found) >= min(limit, reach.eligible):
+            return found
+        return await self.exact(connection, key, half, where, limit)
+
+    async def exact(
+        self, connection: Connection, key: Key, vector: HalfVector, where: Filter, limit: int
+    ) -> list[Row]:
+        """Compare with every vector that the filter keeps."""
+        kept = condition(where, first=5)
+        query = EXACT if kept.values else EXACT_ALL
+        rows: list[Row] = await connection.fetch(
+            query.format(table=self.table, kept=kept.sql), *key, vector, limit, *kept.values
+        )
+        return rows
+
+    async def walked(
+        self, connection: Connection, key: Key, vector: HalfVector, where: Filter, limit: int
+    ) -> list[Row]:
+        """Walk the index; may find fewer than there are."""
+        kept = condition(where, first=5)
+        looked_up = LOOKED_UP.format(kept=kept.sql) if kept.values else ""
+        async with connection.transaction():
+            await connection.fetch(SET, list(WALK), list(WALK.values()))
+            rows: list[Row] = await connection.fetch(
+                WALKED.format(table=self.table, kept=looked_up), *key, vector, limit, *kept.values
+            )
+        return rows
+
+    async def _reach(self, connection: Connection, key: Key, where: Filter) -> Reach:
+        kept = condition(where, first=5)
+        row = await connection.fetchrow(
+            REACH.format(kept=kept.sql if kept.values else "false"),
+            *(*key, self.table, planner.MOST_EXACT_ROWS + 1, *kept.values),
+        )
+        chunks = row["chunks"] or 0
+        eligible = min(chunks, row["kept"]) if kept.values else chunks
+        # The server's own count is late; there are at least the collection's.
+        return Reach(eligible, max(row["total"], chunks))
+
+
+async def registered(
+    database: Database, name: str, reference: str | None, dimensions: int
+) -> Vectors:
+    """Return the embedder's vectors, after making their table if there is none."""
+    async with database.transaction() as connection:
+        await connection.execute("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+        row = await connection.fetchrow(
+            "update embedders set reference = coalesce($2, reference) where name = $1 returning *",
+            *(name, reference),
+        )
+        if row is None:
+            row = await connection.fetchrow(
+                "insert into embedders (name, reference, dimensions) values ($1, $2, $3)"
+                " returning *",
+                *(name, reference, dimensions),
+            )
+            await connection.execute(
+                "select make_vectors($1, $2), index_vectors($1, $2)", row["number"], dimensions
+            )
+    return Vectors(row["number"], row["name"], row["dimensions"])
+
+
+async def are_complete(database: Database, number: int) -> bool:
+    """Tell whether every indexed document has this embedder's vectors."""
+    async with database.connection() as connection:
+        return not await connection.fetchval(
+            "select exists(select from documents"
+            " where status = 'ready' and not embedded_by @> array[$1::integer])",
+            number,
+        )
+
+
+async def fullest_but(database: Database, number: int) -> tuple[Vectors, str] | None:
+    """Return which other loadable embedder has most documents, with its reference."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            "select e.* from embedders e join documents d on d.embedded_by @> array[e.number]"
+            " where e.number <> $1 and e.reference is not null and d.status = 'ready'"
+            " group by e.number order by count(*) desc, e.number desc limit 1",
+            number,
+        )
+    return row and (Vectors(row["number"], row["name"], row["dimensions"]), row["reference"])
