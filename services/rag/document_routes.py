@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from kit.app import Tenant, from_lifespan
 from kit.errors import ServiceError, Unprocessable, UnsupportedMedia
+from kit.health import Health
 from services.rag import uploads
 from services.rag.ingest import Ingest
 from services.rag.schemas import (
@@ -159,6 +160,7 @@ async def delete_document(
 )
 async def follow(
     name: Name,
+    request: Request,
     tenant: Tenant,
     store: StoreDep,
     last_event_id: Annotated[str, Header(pattern=r"^\d{0,18}$")] = "",
@@ -170,18 +172,19 @@ async def follow(
     """
     collection = await store.collection((tenant, name))
     after = int(last_event_id) if last_event_id else collection.changes
-    events = _progress(store, (tenant, name), collection, after)
+    health: Health = request.app.state.health
+    events = _progress(store, (tenant, name), collection, after, health)
     return StreamingResponse(events, media_type="text/event-stream")
 
 
 async def _progress(
-    store: Store, key: Key, collection: Collection, after: int
+    store: Store, key: Key, collection: Collection, after: int, health: Health
 ) -> AsyncGenerator[str]:
     """Look again and again; a failure after the first byte is an event as well."""
     yield _event("progress", collection)
     told, silent_since = collection, anyio.current_time()
     try:
-        while True:
+        while not health.is_draining:
             changes = await store.changes(key, after, CHANGES_AT_ONCE)
             for change in changes:
                 after = change.change

@@ -1,6 +1,5 @@
 """Find the chunks for a question: by meaning, by words, or by both fused."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,18 +63,26 @@ class Retrieval:
         self, key: Key, query: str, *, k: int, mode: Mode = "hybrid", where: Filter = None
     ) -> list[Passage]:
         """Return the `k` best passages; raise NotFound when the collection does not exist."""
-        dense, keyword = await asyncio.gather(
-            self._dense(key, query, where) if mode != "keyword" else _nothing(),
-            self._keyword(key, query, where) if mode != "dense" else _nothing(),
-        )
-        dense_weight = self._dense_weights.get(language.detect(query), 1.0)
-        weights = {"hybrid": dense_weight, "dense": 1.0, "keyword": 0.0}
-        fused = _fused(dense, keyword, weights[mode])[:k]
-        async with self._database.connection() as connection:
+        space = self._spaces.asked
+        vector = await space.embedder.submit(query) if mode != "keyword" else None
+        # In one snapshot: a document that is replaced meanwhile is found as it was, whole.
+        async with self._database.snapshot() as connection:
+            dense, keyword = NOTHING, NOTHING
+            if vector is not None:
+                near = await space.vectors.nearest(connection, key, vector, where, DEPTH)
+                dense = _leg(near)
+            if mode != "dense":
+                keyword = await _keyword(connection, key, query, where)
+            fused = self._best(query, mode, dense, keyword)[:k]
             rows = await _details(connection, key, [place for place, _ in fused])
         return [
             _passage(rows[place], score, dense, keyword) for place, score in fused if place in rows
         ]
+
+    def _best(self, query: str, mode: Mode, dense: Leg, keyword: Leg) -> list[tuple[Place, float]]:
+        dense_weight = self._dense_weights.get(language.detect(query), 1.0)
+        weights = {"hybrid": dense_weight, "dense": 1.0, "keyword": 0.0}
+        return _fused(dense, keyword, weights[mode])
 
     async def rarity(self, key: Key, query: str) -> dict[str, float]:
         """Return how rare each of the query's stems is in the collection; unknown ones are rarest."""
@@ -83,25 +90,6 @@ class Retrieval:
         async with self._database.connection() as connection:
             known, chunks = await _counted(connection, key, stems)
         return {stem: bm25.rarity(known.get(stem, 0), chunks) for stem in stems}
-
-    async def _dense(self, key: Key, query: str, where: Filter) -> Leg:
-        space = self._spaces.asked
-        vector = await space.embedder.submit(query)
-        async with self._database.connection() as connection:
-            rows = await space.vectors.nearest(connection, key, vector, where, DEPTH)
-        return _leg(rows)
-
-    async def _keyword(self, key: Key, query: str, where: Filter) -> Leg:
-        async with self._database.connection() as connection:
-            known, chunks = await _counted(connection, key, _stems(query))
-            if not known:
-                return NOTHING
-            vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
-            # Stems consist of letters, digits and '_', so quoting them is enough.
-            any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
-            kept = condition(where, first=5)
-            keyword = KEYWORD.replace("KEPT", kept.sql)
-            return _leg(await connection.fetch(keyword, *key, vector, any_of, *kept.values))
 
 
 def _stems(query: str) -> list[str]:
@@ -124,8 +112,16 @@ async def _counted(
     return {row["term"]: row["chunks"] for row in counts}, chunks or 0
 
 
-async def _nothing() -> Leg:
-    return NOTHING
+async def _keyword(connection: Connection, key: Key, query: str, where: Filter) -> Leg:
+    known, chunks = await _counted(connection, key, _stems(query))
+    if not known:
+        return NOTHING
+    vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
+    # Stems consist of letters, digits and '_', so quoting them is enough.
+    any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
+    kept = condition(where, first=5)
+    keyword = KEYWORD.replace("KEPT", kept.sql)
+    return _leg(await connection.fetch(keyword, *key, vector, any_of, *kept.values))
 
 
 def _leg(rows: Sequence[Row]) -> Leg:

@@ -115,11 +115,15 @@ class Vectors:
         """Walk the index; may find fewer than there are."""
         kept = condition(where, first=5)
         looked_up = LOOKED_UP.format(kept=kept.sql) if kept.values else ""
-        async with connection.transaction():
+        inner = connection.transaction()
+        await inner.start()
+        try:
             await connection.fetch(SET, list(WALK), list(WALK.values()))
             rows: list[Row] = await connection.fetch(
                 WALKED.format(table=self.table, kept=looked_up), *key, vector, limit, *kept.values
             )
+        finally:
+            await inner.rollback()  # only this takes the settings back within a transaction
         return rows
 
     async def _reach(self, connection: Connection, key: Key, where: Filter) -> Reach:
