@@ -146,7 +146,7 @@ def ways(table: Vectors, tenant: str, where: dict[str, Any] | None) -> dict[str,
     """Return the service's search and the two that it chooses from."""
     key = (tenant, "docs")
     return {
-        "service": lambda c, v: table.nearest(c, key, v.to_numpy(), where, DEPTH),
+        "service": lambda c, v: table.nearest(c, key, v.to_numpy().astype("f4"), where, DEPTH),
         "exact": lambda c, v: table.exact(c, key, v, where, DEPTH),
         "walked": lambda c, v: table.walked(c, key, v, where, DEPTH),
     }

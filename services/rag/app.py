@@ -44,8 +44,10 @@ def create_app(
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncGenerator[Resources]:
         async with AsyncExitStack() as stack:
-            own: Embedder = embedder or await anyio.to_thread.run_sync(by_reference, known.embedder)
-            reference = None if embedder else known.embedder
+            own, reference = embedder, None
+            if own is None:
+                reference = known.embedder
+                own = await anyio.to_thread.run_sync(by_reference, reference)
             db = await stack.enter_async_context(_database(app, known))
             jobs = Jobs(db)
             spaces = await stack.enter_async_context(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -240,7 +241,9 @@ async def _from_files(
     if not parts:
         raise Unprocessable("The form holds no files.")
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    how = uploads.reading(fields, max_pages=settings.file_pages, seconds=settings.file_seconds)
+    limits = {"max_pages": settings.file_pages, "seconds": settings.file_seconds}
+    # In a thread, for an encoding may have to be imported.
+    how = await anyio.to_thread.run_sync(partial(uploads.reading, fields, **limits))
     documents: list[NewDocument] = []
     problems: list[tuple[str, ServiceError]] = []
     for part in parts:

@@ -28,7 +28,8 @@ def condition(where: Filter, first: int) -> Condition:
 
     A list in the metadata holds a value when that is one of its elements.
     """
-    parts, values = ["true"], []
+    parts: list[str] = ["true"]
+    values: list[Any] = []
     for name, wanted in (where or {}).items():
         number = first + len(values)
         options = wanted if isinstance(wanted, list) else [wanted]

@@ -130,7 +130,7 @@ class Vectors:
         kept = condition(where, first=5)
         row = await connection.fetchrow(
             REACH.format(kept=kept.sql if kept.values else "false"),
-            *(*key, self.table, planner.MOST_EXACT_ROWS + 1, *kept.values),
+            *(*key, self.table, planner.LARGE_ROWS + 1, *kept.values),
         )
         chunks = row["chunks"] or 0
         eligible = min(chunks, row["kept"]) if kept.values else chunks
