@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import uuid
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import asyncpg
@@ -19,16 +17,6 @@ from tests.rag.support import DIMENSIONS, HashEmbedder, rag, search
 from tests.support import until
 
 DOCUMENTS = "/v1/collections/docs/documents"
-
-
-@pytest.fixture
-async def fresh_url(database_url: str) -> AsyncGenerator[str]:
-    """Return an empty database on the session's server."""
-    name = f"fresh_{uuid.uuid4().hex[:12]}"
-    async with opened(database_url, connections=1) as server, server.connection() as connection:
-        await connection.execute(f"create database {name}")
-        yield database_url.replace("/postgres?", f"/{name}?")
-        await connection.execute(f"drop database {name} with (force)")
 
 
 async def test_of_many_that_start_at_once_one_prepares_the_database(fresh_url):
