@@ -109,6 +109,10 @@ async def test_a_filter_keeps_documents_whose_metadata_match(client):
         ({"tags": "y"}, {"a"}),
         ({"year": 2025, "site": "south"}, {"b"}),
         ({"site": "east"}, set()),
+        ({"site": ["north", *(f"s{n}" for n in range(20))]}, {"a"}),
+        ({"tags": ["y", *(f"t{n}" for n in range(20))], "site": "north"}, {"a"}),
+        ({"year": list(range(2000, 2020))}, set()),
+        ({"site": []}, set()),
         ({}, {"a", "b", "c"}),
     ]
     await fill(client, *documents)
