@@ -148,4 +148,6 @@ async def _watch(
                 await until_cut_over.aclose()
         except NotReady as error:
             log.warning("embedder_watch_waits", reason=error.detail)
+        except Exception:
+            log.exception("embedder_watch_stumbled")
         await asyncio.sleep(LOOK_SECONDS)
