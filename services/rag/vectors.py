@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 
 from services.rag import planner
-from services.rag.database import MIGRATION_LOCK, Connection, Database, Row
+from services.rag.database import MIGRATION_LOCK, Connection, Database, DatabaseUnfit, Row
 from services.rag.filters import Filter, condition
 
 ROWS_PER_STATEMENT = 64  # encoding more at once would hold up the event loop
@@ -162,7 +162,10 @@ class Vectors:
 async def registered(
     database: Database, name: str, reference: str | None, dimensions: int
 ) -> Vectors:
-    """Return the embedder's vectors, after making their table if there is none."""
+    """Return the embedder's vectors, after making their table if there is none.
+
+    Raises DatabaseUnfit when the embedder has changed under its name.
+    """
     async with database.transaction() as connection:
         await connection.execute("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         row = await connection.fetchrow(
@@ -178,6 +181,11 @@ async def registered(
             await connection.execute(
                 "select make_vectors($1, $2), index_vectors($1, $2)", row["number"], dimensions
             )
+    if row["dimensions"] != dimensions:
+        raise DatabaseUnfit(
+            f"The embedder {name} made vectors of {row['dimensions']} numbers before and makes "
+            f"{dimensions} now: it needs another revision, or `select rag.drop_embedder('{name}')`."
+        )
     return Vectors(row["number"], row["name"], row["dimensions"])
 
 

@@ -8,7 +8,7 @@ import pytest
 from pgvector import HalfVector
 
 from services.rag import vectors
-from services.rag.database import Connection, opened
+from services.rag.database import Connection, DatabaseUnfit, opened
 from services.rag.filters import Filter
 from services.rag.planner import LARGE_ROWS, SMALL_ROWS, most_exact
 from services.rag.vectors import Vectors
@@ -144,3 +144,9 @@ async def test_the_walk_uses_the_index_and_the_exact_search_does_not(filled):
             plans.append("\n".join(line[0] for line in lines))
     assert f"{table.table}_near" in plans[0]
     assert f"{table.table}_near" not in plans[1]
+
+
+async def test_an_embedder_that_changed_its_length_under_its_name_is_refused(filled, database_url):
+    async with opened(database_url, connections=1) as database:
+        with pytest.raises(DatabaseUnfit, match="32 numbers before"):
+            await vectors.registered(database, "planned@1", None, DIMENSIONS + 1)
