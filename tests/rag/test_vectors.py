@@ -146,7 +146,8 @@ async def test_the_walk_uses_the_index_and_the_exact_search_does_not(filled):
     assert f"{table.table}_near" not in plans[1]
 
 
-async def test_an_embedder_that_changed_its_length_under_its_name_is_refused(filled, database_url):
+@pytest.mark.usefixtures("filled")
+async def test_an_embedder_that_changed_its_length_under_its_name_is_refused(database_url):
     async with opened(database_url, connections=1) as database:
         with pytest.raises(DatabaseUnfit, match="32 numbers before"):
             await vectors.registered(database, "planned@1", None, DIMENSIONS + 1)
