@@ -11,9 +11,10 @@ from kit.client import ServiceClient
 from services.rag import evidence, language
 from services.rag.chunking import Span
 from services.rag.evidence import Candidate, Reading
+from services.rag.filters import Filter
 from services.rag.memory import Memory, new_id, self_contained
 from services.rag.postings import Key
-from services.rag.retrieval import Filter, Retrieval
+from services.rag.retrieval import Retrieval
 from services.rag.schemas import Answer, Citation, Passage, Turn
 
 CLOSEST = 3  # passages shown when there is no answer

@@ -49,10 +49,14 @@ class OnnxEmbedder:
             for start, end in pairwise(ends)
         ]
 
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has; blocking."""
+        return len(self._model.tokenizer.encode(text, add_special_tokens=False).ids)
 
-def load(settings: Settings) -> Embedder:
-    """Load the embedder that the settings name; blocking, raises ModelUnavailable."""
-    files = resolve(settings.embedder, settings.models_dir)
+
+def load(settings: Settings, reference: str = "") -> OnnxEmbedder:
+    """Load an embedder, the settings' own by default; blocking, raises ModelUnavailable."""
+    files = resolve(reference or settings.embedder, settings.models_dir)
     precision, threads = settings.embedder_precision, settings.embedder_threads
     return OnnxEmbedder(OnnxText(files, precision=precision, threads=threads))
 

@@ -6,18 +6,19 @@ deadlock.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pgvector import HalfVector, SparseVector
+from pgvector import SparseVector
 
 from kit.errors import NotFound
 from services.rag import bm25
 from services.rag.chunking import Span
 from services.rag.database import Connection
+from services.rag.vectors import Vectors
 
 CHUNKS_PER_STATEMENT = 64  # encoding more at once would hold up the event loop
 Key = tuple[str, str]
@@ -31,7 +32,7 @@ class Chunk:
     span: Span
     text: str
     stems: list[str]
-    embedding: NDArray[np.float32]
+    embeddings: Mapping[Vectors, NDArray[np.float32]]
 
 
 async def lock(connection: Connection, key: Key) -> None:
@@ -44,6 +45,14 @@ async def lock(connection: Connection, key: Key) -> None:
         raise no_collection(key)
 
 
+async def require(connection: Connection, key: Key) -> None:
+    """Raise NotFound unless the collection exists."""
+    if not await connection.fetchval(
+        "select true from collections where tenant = $1 and name = $2", *key
+    ):
+        raise no_collection(key)
+
+
 async def remove(connection: Connection, key: Key, document: str) -> None:
     """Delete the document's chunks and take them out of the statistics."""
     await connection.execute(
@@ -51,8 +60,13 @@ async def remove(connection: Connection, key: Key, document: str) -> None:
         "  returning words, stems),"
         " counted as (select term, count(*) as chunks"
         "  from gone, unnest(tsvector_to_array(words)) as term group by term),"
+        # A word that stands nowhere any more goes as well: it may have been a secret.
+        " forgotten as (delete from terms t using counted"
+        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term"
+        "  and t.chunks <= counted.chunks),"
         " corrected as (update terms t set chunks = t.chunks - counted.chunks from counted"
-        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term)"
+        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term"
+        "  and t.chunks > counted.chunks)"
         " update collections set chunks = chunks - (select count(*) from gone),"
         "  stems = stems - (select coalesce(sum(stems), 0) from gone)"
         " where tenant = $1 and name = $2",
@@ -77,9 +91,12 @@ async def insert(
     for start in range(0, len(prepared), CHUNKS_PER_STATEMENT):
         await connection.executemany(
             "insert into chunks values"
-            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, array_to_tsvector($10::text[]), $11, $12)",
+            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, array_to_tsvector($10::text[]), $11)",
             prepared[start : start + CHUNKS_PER_STATEMENT],
         )
+    for vectors in chunks[0].embeddings if chunks else ():
+        made = [chunk.embeddings[vectors] for chunk in chunks]
+        await vectors.insert(connection, (*key, document, version), made)
     counts = Counter(stem for chunk in chunks for stem in set(chunk.stems))
     await connection.execute(
         "insert into terms select $1, $2, * from unnest($3::text[], $4::integer[])"
@@ -100,7 +117,6 @@ def _rows(
             *(chunk.span.start, chunk.span.end, chunk.text, len(chunk.stems)),
             sorted(set(chunk.stems)),
             SparseVector(bm25.document_vector(chunk.stems, average_stems), bm25.DIMENSIONS),
-            HalfVector(chunk.embedding),
         )
         for position, chunk in enumerate(chunks)
     ]

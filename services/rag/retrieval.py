@@ -1,42 +1,28 @@
 """Find the chunks for a question: by meaning, by words, or by both fused."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pgvector import HalfVector, SparseVector
+from pgvector import SparseVector
 
-from kit.batching import Batcher
 from services.rag import bm25, language
 from services.rag.database import Connection, Database, Row
-from services.rag.model import Vector
-from services.rag.postings import Key, no_collection
+from services.rag.filters import Filter, condition
+from services.rag.postings import Key, require
 from services.rag.schemas import Mode, Passage
+from services.rag.spaces import Spaces
 
 DEPTH = 100  # places of each leg that the fusion looks at
 
-Filter = dict[str, Any] | None
 Place = tuple[str, int]
 """A chunk within its collection: document and position."""
 
-# Every wanted key must hold one of its wanted values; `@>` lets an array contain a scalar.
-MATCHES = """($3::jsonb is null or (select coalesce(bool_and(coalesce(
-    case jsonb_typeof(d.metadata -> wanted.key)
-        when 'array' then exists(
-            select from jsonb_array_elements(d.metadata -> wanted.key) one
-            where wanted.value @> one)
-        else wanted.value @> (d.metadata -> wanted.key) end, false)), true)
-    from jsonb_each($3) wanted))"""
 FROM = """from chunks c join documents d on d.tenant = c.tenant and d.collection = c.collection
     and d.id = c.document and d.version = c.version
     where c.tenant = $1 and c.collection = $2"""
-# `+ 0` keeps the search exact should there be an index: a tenant's few rows would drown in it.
-DENSE = f"""select c.document, c.position, 1 - (c.embedding <=> $4) as score {FROM}
-    and {MATCHES} and d.model = $5 order by (c.embedding <=> $4) + 0 limit {DEPTH}"""
-KEYWORD = f"""select c.document, c.position, -(c.weights <#> $4) as score {FROM}
-    and {MATCHES} and c.words @@ $5::text::tsquery
-    order by c.weights <#> $4, c.document, c.position limit {DEPTH}"""
+KEYWORD = f"""select c.document, c.position, -(c.weights <#> $3) as score {FROM}
+    and c.words @@ $4::text::tsquery and KEPT
+    order by c.weights <#> $3, c.document, c.position limit {DEPTH}"""
 DETAILS = f"""select c.document, c.position, c.start, c.end, c.text, d.title, d.metadata {FROM}
     and (c.document, c.position) in (select * from unnest($3::text[], $4::integer[]))"""  # noqa: S608 - made of constants
 
@@ -60,38 +46,43 @@ NOTHING = Leg([], [])
 
 
 class Retrieval:
-    """Searches a collection exactly: a tenant's every visible chunk is considered."""
+    """Searches what a tenant may see; `planner.py` says when by an index."""
 
     def __init__(
         self,
         database: Database,
-        embedder: Batcher[str, Vector],
+        spaces: Spaces,
         *,
-        model: str,
         dense_weights: Mapping[str, float],
     ) -> None:
         self._database = database
-        self._embedder = embedder
-        self._model = model
+        self._spaces = spaces
         self._dense_weights = dense_weights
 
     async def search(
         self, key: Key, query: str, *, k: int, mode: Mode = "hybrid", where: Filter = None
     ) -> list[Passage]:
         """Return the `k` best passages; raise NotFound when the collection does not exist."""
-        wanted = where and {name: _listed(value) for name, value in where.items()}
-        dense, keyword = await asyncio.gather(
-            self._dense(key, query, wanted) if mode != "keyword" else _nothing(),
-            self._keyword(key, query, wanted) if mode != "dense" else _nothing(),
-        )
-        dense_weight = self._dense_weights.get(language.detect(query), 1.0)
-        weights = {"hybrid": dense_weight, "dense": 1.0, "keyword": 0.0}
-        fused = _fused(dense, keyword, weights[mode])[:k]
-        async with self._database.connection() as connection:
+        space = self._spaces.asked
+        vector = await space.embedder.submit(query) if mode != "keyword" else None
+        # In one snapshot: a document that is replaced meanwhile is found as it was, whole.
+        async with self._database.snapshot() as connection:
+            dense, keyword = NOTHING, NOTHING
+            if vector is not None:
+                near = await space.vectors.nearest(connection, key, vector, where, DEPTH)
+                dense = _leg(near)
+            if mode != "dense":
+                keyword = await _keyword(connection, key, query, where)
+            fused = self._best(query, mode, dense, keyword)[:k]
             rows = await _details(connection, key, [place for place, _ in fused])
         return [
             _passage(rows[place], score, dense, keyword) for place, score in fused if place in rows
         ]
+
+    def _best(self, query: str, mode: Mode, dense: Leg, keyword: Leg) -> list[tuple[Place, float]]:
+        dense_weight = self._dense_weights.get(language.detect(query), 1.0)
+        weights = {"hybrid": dense_weight, "dense": 1.0, "keyword": 0.0}
+        return _fused(dense, keyword, weights[mode])
 
     async def rarity(self, key: Key, query: str) -> dict[str, float]:
         """Return how rare each of the query's stems is in the collection; unknown ones are rarest."""
@@ -99,22 +90,6 @@ class Retrieval:
         async with self._database.connection() as connection:
             known, chunks = await _counted(connection, key, stems)
         return {stem: bm25.rarity(known.get(stem, 0), chunks) for stem in stems}
-
-    async def _dense(self, key: Key, query: str, wanted: Filter) -> Leg:
-        vector = HalfVector(await self._embedder.submit(query))
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(DENSE, *key, wanted, vector, self._model)
-        return _leg(rows)
-
-    async def _keyword(self, key: Key, query: str, wanted: Filter) -> Leg:
-        async with self._database.connection() as connection:
-            known, chunks = await _counted(connection, key, _stems(query))
-            if not known:
-                return NOTHING
-            vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
-            # Stems consist of letters, digits and '_', so quoting them is enough.
-            any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
-            return _leg(await connection.fetch(KEYWORD, *key, wanted, vector, any_of))
 
 
 def _stems(query: str) -> list[str]:
@@ -137,12 +112,16 @@ async def _counted(
     return {row["term"]: row["chunks"] for row in counts}, chunks or 0
 
 
-async def _nothing() -> Leg:
-    return NOTHING
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+async def _keyword(connection: Connection, key: Key, query: str, where: Filter) -> Leg:
+    known, chunks = await _counted(connection, key, _stems(query))
+    if not known:
+        return NOTHING
+    vector = SparseVector(bm25.query_vector(known, chunks), bm25.DIMENSIONS)
+    # Stems consist of letters, digits and '_', so quoting them is enough.
+    any_of = " | ".join(f"'{stem}'" for stem in bm25.selective(known, chunks))
+    kept = condition(where, first=5)
+    keyword = KEYWORD.replace("KEPT", kept.sql)
+    return _leg(await connection.fetch(keyword, *key, vector, any_of, *kept.values))
 
 
 def _leg(rows: Sequence[Row]) -> Leg:
@@ -169,10 +148,8 @@ def _fused(dense: Leg, keyword: Leg, dense_weight: float) -> list[tuple[Place, f
 async def _details(connection: Connection, key: Key, places: list[Place]) -> dict[Place, Row]:
     documents, positions = [place[0] for place in places], [place[1] for place in places]
     rows = await connection.fetch(DETAILS, *key, documents, positions)
-    if not rows and not await connection.fetchval(
-        "select true from collections where tenant = $1 and name = $2", *key
-    ):
-        raise no_collection(key)
+    if not rows:
+        await require(connection, key)
     return {(row["document"], row["position"]): row for row in rows}
 
 

@@ -1,18 +1,14 @@
 """Speak HTTP: collections, documents, search, ask, conversations."""
 
-import re
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-import anyio
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from starlette.datastructures import UploadFile
 
 from kit.app import Tenant, from_lifespan
-from kit.errors import ServiceError, Unprocessable, UnsupportedMedia
-from services.rag import uploads
+from kit.errors import ServiceError
 from services.rag.answers import Answerer, Asked
 from services.rag.ingest import Ingest
 from services.rag.memory import Memory
@@ -25,12 +21,7 @@ from services.rag.schemas import (
     Collection,
     Collections,
     Conversation,
-    Document,
     NewCollection,
-    NewDocument,
-    NewDocuments,
-    Receipt,
-    Receipts,
     SearchRequest,
     SearchResults,
 )
@@ -52,32 +43,6 @@ DocumentId = Annotated[str, Path(pattern=DOCUMENT_ID)]
 ConversationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 
 
-def _documents_schema() -> dict[str, Any]:
-    """Return the body's schema in one piece: a reference would point out of its document."""
-    schema = NewDocuments.model_json_schema()
-    schema["properties"]["documents"]["items"] = schema.pop("$defs")["NewDocument"]
-    return schema
-
-
-UPLOAD: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _documents_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}}
-                    },
-                    "required": ["files"],
-                }
-            },
-        },
-    }
-}
-
-
 @router.get("/collections", summary="List collections")
 async def list_collections(tenant: Tenant, store: StoreDep) -> Collections:
     """Return the tenant's collections by name."""
@@ -88,17 +53,25 @@ async def list_collections(tenant: Tenant, store: StoreDep) -> Collections:
     "/collections/{name}",
     summary="Make a collection",
     status_code=201,
-    responses={200: {"model": Collection, "description": "It existed; its description is new."}},
+    responses={200: {"model": Collection, "description": "It existed and is changed."}},
 )
 async def put_collection(
     name: Name,
     tenant: Tenant,
     store: StoreDep,
+    ingest: IngestDep,
     response: Response,
     body: NewCollection | None = None,
 ) -> Collection:
-    """Make a collection (201), or change the description of an existing one (200)."""
-    is_new = await store.create((tenant, name), body.description if body else "")
+    """Make a collection (201), or change an existing one (200).
+
+    With another `chunking` its documents are cut anew in the background; what there was is found
+    meanwhile.
+    """
+    wanted = body or NewCollection()
+    is_new = await store.create((tenant, name), wanted.description, wanted.chunking)
+    if wanted.chunking:
+        await ingest.recut((tenant, name))
     response.status_code = 201 if is_new else 200
     return await store.collection((tenant, name))
 
@@ -113,53 +86,6 @@ async def get_collection(name: Name, tenant: Tenant, store: StoreDep) -> Collect
 async def delete_collection(name: Name, tenant: Tenant, store: StoreDep) -> None:
     """Delete the collection with all its documents."""
     await store.drop((tenant, name))
-
-
-@router.post(
-    "/collections/{name}/documents",
-    summary="Add documents",
-    status_code=202,
-    openapi_extra=UPLOAD,
-    responses={201: {"model": Receipts, "description": "Everything is indexed."}},
-)
-async def add_documents(
-    name: Name,
-    request: Request,
-    response: Response,
-    tenant: Tenant,
-    store: StoreDep,
-    ingest: IngestDep,
-    prefer: Annotated[str, Header(description="`wait=N` waits up to N seconds.")] = "",
-) -> Receipts:
-    """Store documents, all or none, from JSON or from files (Markdown, text, JSON).
-
-    202 means durable and waiting to be indexed, 201 that all can be found already. The same
-    content again changes nothing; new content under a known id replaces the old when indexed.
-    """
-    receipts = await store.add((tenant, name), await _uploaded(request))
-    ingest.wake()
-    receipts = await _indexed(store, (tenant, name), receipts, _wait_seconds(prefer))
-    is_ready = all(receipt.status == "ready" for receipt in receipts)
-    response.status_code = 201 if is_ready else 202
-    return Receipts(documents=receipts)
-
-
-@router.get("/collections/{name}/documents/{document_id}", summary="Read a document")
-async def get_document(
-    name: Name, document_id: DocumentId, tenant: Tenant, store: StoreDep
-) -> Document:
-    """Return the document's text, in which citations count, and how far its indexing is."""
-    return await store.document((tenant, name), document_id)
-
-
-@router.delete(
-    "/collections/{name}/documents/{document_id}", summary="Delete a document", status_code=204
-)
-async def delete_document(
-    name: Name, document_id: DocumentId, tenant: Tenant, store: StoreDep
-) -> None:
-    """Delete the document; no search finds it from now on."""
-    await store.delete((tenant, name), document_id)
 
 
 @router.post("/collections/{name}/search", summary="Search")
@@ -210,48 +136,6 @@ async def delete_conversation(
 ) -> None:
     """Delete the conversation with its turns."""
     await memory.forget(tenant, conversation_id)
-
-
-async def _uploaded(request: Request) -> list[NewDocument]:
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind == "application/json":
-        # Megabytes of JSON take long enough to parse that the event loop would feel it.
-        parsed = await anyio.to_thread.run_sync(uploads.from_json, await request.body())
-        return parsed.documents
-    if kind == "multipart/form-data":
-        return await _from_files(request)
-    raise UnsupportedMedia("Send application/json or multipart/form-data with files.")
-
-
-async def _from_files(request: Request) -> list[NewDocument]:
-    documents: list[NewDocument] = []
-    async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
-        parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-        for part in parts:
-            content = await part.read()
-            documents += await anyio.to_thread.run_sync(
-                uploads.from_file, part.filename or "", content
-            )
-    if not documents:
-        raise Unprocessable("The form holds no files.")
-    return documents
-
-
-def _wait_seconds(prefer: str) -> float:
-    """Read `wait=N` of RFC 7240; what cannot be read is no preference."""
-    found = re.search(r"\bwait=(\d{1,4})\b", prefer)
-    return min(MAX_WAIT_SECONDS, float(found.group(1))) if found else 0.0
-
-
-async def _indexed(
-    store: Store, key: tuple[str, str], receipts: list[Receipt], seconds: float
-) -> list[Receipt]:
-    """Look again until no document waits or the time is over."""
-    with anyio.move_on_after(seconds):
-        while any(receipt.status == "waiting" for receipt in receipts):
-            await anyio.sleep(POLL_SECONDS)
-            receipts = await store.receipts(key, receipts)
-    return receipts
 
 
 async def _events(answerer: Answerer, asked: Asked) -> AsyncGenerator[str]:

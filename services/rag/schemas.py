@@ -47,10 +47,26 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Chunking(Strict):
+    """How documents are cut; the sizes bound every mode, an overlong part is cut in between.
+
+    `recursive`: whole sentences up to the size, by headings and paragraphs where it can; `window`:
+    so many `paragraphs` at a time, every `step` paragraphs. A heading goes with what is below it.
+    """
+
+    mode: Literal["recursive", "document", "paragraph", "sentence", "window"] = "recursive"
+    max_words: Annotated[int, Field(ge=10, le=10_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=32, le=20_000)] | None = None
+    """Counted by the embedder's own tokenizer; in place of `max_words`."""
+    paragraphs: Annotated[int, Field(ge=1, le=50)] = 3
+    step: Annotated[int, Field(ge=1, le=50)] = 1
+
+
 class NewCollection(Strict):
-    """A collection to be made."""
+    """A collection to be made or changed; without `chunking` that stays as it is."""
 
     description: Annotated[str, Field(max_length=2000), Storable] = ""
+    chunking: Chunking | None = None
 
 
 class Collection(BaseModel):
@@ -58,10 +74,12 @@ class Collection(BaseModel):
 
     name: str
     description: str
+    chunking: Chunking | None
     documents: int
     waiting: int
     failed: int
     chunks: int
+    changes: int
     created_at: datetime
 
 
@@ -79,6 +97,14 @@ class NewDocument(Strict):
     text: Text
     metadata: Metadata = {}
     language: Language | None = None
+
+
+class FileDocument(NewDocument):
+    """A document out of a file; a file's documents are those of its last upload."""
+
+    id: Annotated[str, Field(pattern=DOCUMENT_ID)]
+    file: str
+    file_sha256: str
 
 
 class NewDocuments(Strict):
@@ -113,8 +139,40 @@ class Document(BaseModel):
     metadata: dict[str, Any]
     language: str | None
     chunks: int
+    file: str | None
     sha256: str
     created_at: datetime
+
+
+class DocumentSummary(BaseModel):
+    """A document in a list."""
+
+    id: str
+    version: int
+    status: DocumentStatus
+    error: str | None
+    title: str
+    chunks: int
+    file: str | None
+    file_sha256: str | None
+
+
+class DocumentSummaries(BaseModel):
+    """Documents by id; `next` goes on behind the last one, if there are more."""
+
+    documents: list[DocumentSummary]
+    next: str | None
+
+
+class Change(BaseModel):
+    """What became of a document; numbers grow within its collection."""
+
+    change: int
+    id: str
+    version: int
+    status: DocumentStatus
+    error: str | None
+    chunks: int
 
 
 class SearchRequest(Strict):

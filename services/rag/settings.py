@@ -32,6 +32,10 @@ class Settings(ServiceSettings):
     """Cores that one inference may use."""
     chunk_words: Annotated[int, Field(ge=20, le=400)] = 160
     """Most words of a chunk; 160 English words fill MiniLM's window of 256 tokens."""
+    file_pages: Annotated[int, Field(ge=1)] = 2000
+    """Most pages of a PDF."""
+    file_seconds: Annotated[int, Field(ge=1, le=600)] = 60
+    """Most time that reading one file may take."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A document whose worker is silent for this long is taken up again."""
     qa_url: str = "http://127.0.0.1:8002"

@@ -136,14 +136,14 @@ async def test_a_document_left_by_a_dead_worker_is_taken_up_again(database_url, 
 
 
 async def test_a_worker_whose_lease_went_to_another_changes_nothing(database_url, tenant):
-    chunk = Chunk(Span(0, 5), "Text.", ["text"], HashEmbedder().embed(["Text."])[0])
+    chunk = Chunk(Span(0, 5), "Text.", ["text"], {})
     async with stored(database_url) as (store, jobs):
         await store.create((tenant, "docs"), "")
         await store.add((tenant, "docs"), [NewDocument(id="a", text="Text.")])
         slow = await claim_of(jobs, tenant, 0.0)
         quick = await claim_of(jobs, tenant, 60.0)
-        assert await jobs.index(quick, [chunk], "en", "hash@1")
-        assert not await jobs.index(slow, [chunk, chunk], "en", "hash@1")
+        assert await jobs.index(quick, [chunk], "en")
+        assert not await jobs.index(slow, [chunk, chunk], "en")
         assert (await store.collection((tenant, "docs"))).chunks == 1
 
 
