@@ -16,7 +16,7 @@ from services.rag.spaces import Space
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-TokenIds = list[int] | list[list[int]]
+TokenIds = Annotated[list[int] | list[list[int]], Field(min_length=1)]
 ERROR: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "An error, as OpenAI has it.",
