@@ -47,7 +47,7 @@ class Answerer:
     Either way every sentence has a citation whose place was checked.
     """
 
-    def __init__(  # noqa: PLR0913 - what is needed to find, to read and to write
+    def __init__(
         self,
         retrieval: Retrieval,
         memory: Memory,
@@ -174,7 +174,10 @@ def _joined(asked: Asked, kept: list[Supported]) -> Answer:
         if not any(_same(citation, other) for other in citations):
             citations.append(citation)
     at = [
-        [next(n for n, other in enumerate(citations) if _same(one, other)) for one in kept_.citations]
+        [
+            next(n for n, other in enumerate(citations) if _same(one, other))
+            for one in kept_.citations
+        ]
         for kept_ in kept
     ]
     return Answer(

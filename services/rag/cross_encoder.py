@@ -34,9 +34,7 @@ class CrossEncoder:
         asked.truncate(self.model.max_length // 2)
         special = tokenizer.num_special_tokens_to_add(is_pair=True)
         room = self.model.max_length - special - len(asked)
-        return [
-            text.pair_windows(self.model, asked, one, room, OVERLAP_TOKENS) for one in texts
-        ]
+        return [text.pair_windows(self.model, asked, one, room, OVERLAP_TOKENS) for one in texts]
 
     def read(self, windows: list[Encoding]) -> list[float]:
         """Return a logit per window; blocking."""
@@ -52,9 +50,7 @@ class Reranker:
         self._model = model
         self._batcher = batcher
 
-    async def scores(
-        self, query: str, texts: Sequence[str], *, raw: bool = False
-    ) -> list[float]:
+    async def scores(self, query: str, texts: Sequence[str], *, raw: bool = False) -> list[float]:
         """Return each text's probability to answer, or its logit; a long text's best part counts."""
         groups: Any = await tokenized(lambda _: self._model.windows(query, texts), [query, *texts])
         answers = iter(

@@ -118,9 +118,7 @@ class Memory:
     def _seconds(self) -> float:
         return self._days * 24 * 3600
 
-    async def _conversation(
-        self, connection: Connection, tenant: str, conversation: str
-    ) -> Row:
+    async def _conversation(self, connection: Connection, tenant: str, conversation: str) -> Row:
         row = await connection.fetchrow(
             "select *, used_at + make_interval(secs => $3) as expires_at from conversations"
             " where tenant = $1 and id = $2 and used_at > now() - make_interval(secs => $3)",

@@ -47,6 +47,4 @@ def load(settings: Settings) -> Ranker | None:
     if not settings.ranker:
         return None
     files = resolve(settings.ranker, settings.models_dir)
-    return LearnedRanker.from_bytes(
-        files.file(FILE).read_bytes(), f"{files.name}@{files.revision}"
-    )
+    return LearnedRanker.from_bytes(files.file(FILE).read_bytes(), f"{files.name}@{files.revision}")

@@ -17,16 +17,12 @@ Name = Annotated[str, Path(pattern=NAME, description="The collection's name.")]
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-        },
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
 
-@router.put(
-    "/collections/{name}/ranker", summary="Give a collection a ranker", openapi_extra=BODY
-)
+@router.put("/collections/{name}/ranker", summary="Give a collection a ranker", openapi_extra=BODY)
 async def put_ranker(
     name: Name, request: Request, tenant: Tenant, rankers: RankersDep
 ) -> CollectionRanker:

@@ -27,7 +27,7 @@ KEYWORD = f"""select c.document, c.position, -(c.weights <#> $3) as score
     from chunks c join documents d on d.tenant = c.tenant and d.collection = c.collection
     and d.id = c.document and d.version = c.version
     where c.tenant = $1 and c.collection = $2 and c.words @@ $4::text::tsquery and KEPT
-    order by c.weights <#> $3, c.document, c.position limit {DEPTH}"""
+    order by c.weights <#> $3, c.document, c.position limit {DEPTH}"""  # noqa: S608 - made of constants
 DETAILS = """select c.document, c.position, c.start, c.end, c.text, d.title, d.metadata COLUMNS
     from unnest($3::text[], $4::integer[]) as wanted (document, position)
     join chunks c on c.tenant = $1 and c.collection = $2
@@ -154,7 +154,7 @@ class Retrieval:
             found.of(rows[place], score, dense, keyword) for place, score in fused if place in rows
         ]
 
-    async def _ranked(  # noqa: PLR0913 - what was found, and by whom it is put in order
+    async def _ranked(
         self,
         key: Key,
         space: Space,
@@ -172,9 +172,7 @@ class Retrieval:
         values = (_sparse(question), HalfVector(vector), list(question.rarity))
         rows = await self._details(key, head, statement, *values)
         known = [(place, score) for place, score in head if place in rows]
-        query = features.Query(
-            tuple(language.candidates(question.text)), question.rarity, weight
-        )
+        query = features.Query(tuple(language.candidates(question.text)), question.rarity, weight)
         table = features.table(
             query, [_candidate(rows[place], score) for place, score in known], dense, keyword
         )

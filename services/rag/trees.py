@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 Rows = NDArray[np.float32]
@@ -65,10 +65,10 @@ class Trees:
     def from_bytes(cls, content: bytes) -> Self:
         """Read a file's content; raise UnfitTrees unless every walk through it ends."""
         try:
+            arrays = load(content)  # raises for a file that is none
             about = _metadata(content)
             names = tuple(json.loads(about["features"]))
             depth, baseline = int(about["depth"]), float(about["baseline"])
-            arrays = load(content)
             found = {name: arrays[name].astype(kind) for name, kind in DTYPES.items()}
             roots = arrays["roots"].astype("i4")
         except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
@@ -101,7 +101,6 @@ def _within(numbers: NDArray[Any], end: int) -> bool:
 
 def _metadata(content: bytes) -> dict[str, str]:
     """Return the file's own words about itself, which the numpy reader passes over."""
-    deserialize(content)  # raises for a file that is none
     length = int.from_bytes(content[:8], "little")
     about: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
     return about

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sentence_transformers import CrossEncoder as Reference
 
-from kit.models import LocalModel
+from kit.models import LocalModel, resolve
 from kit.onnx_model import OnnxText
-from kit.models import resolve
 from services.rag import features
 from services.rag.cross_encoder import CrossEncoder
 from services.rag.ranker import LearnedRanker
@@ -111,7 +110,9 @@ async def test_scores_are_explained_only_when_asked(client):
 
 
 async def test_scores_fall_from_the_first_to_the_last(client):
-    many = [{"id": f"d{n}", "text": f"Cats and mice, number {n}. " * (n % 4 + 1)} for n in range(70)]
+    many = [
+        {"id": f"d{n}", "text": f"Cats and mice, number {n}. " * (n % 4 + 1)} for n in range(70)
+    ]
     await fill(client, *many)
     for options in ({}, {"rerank": False}, {"fusion": "rrf"}, {"fusion": "rrf", "rerank": False}):
         scores = [one["score"] for one in await search(client, QUERY, k=70, **options)]
@@ -183,6 +184,4 @@ def test_a_long_passage_is_read_to_its_end(reranker, tmp_path):
 def test_the_trees_of_a_ranker_are_only_for_its_own_features():
     other = Trees.from_bytes(stump("words", prefers_more=True))
     with pytest.raises(ValueError, match="other features"):
-        LearnedRanker(
-            Trees(**{**other.__dict__, "names": ("one",) * len(features.NAMES)}), "other"
-        )
+        LearnedRanker(Trees(**{**other.__dict__, "names": ("one",) * len(features.NAMES)}), "other")

@@ -84,7 +84,9 @@ async def test_an_answer_in_another_language_may_cite_the_documents(database_url
 
 
 async def test_a_stream_shows_each_sentence_when_it_is_whole_and_checked(database_url, tenant):
-    words = "Refunds take five working days [1]. Bananas are blue [1]. Shipping is not refunded [1]."
+    words = (
+        "Refunds take five working days [1]. Bananas are blue [1]. Shipping is not refunded [1]."
+    )
     with scripted(lambda _: words) as model:
         async with rag(database_url, tenant, llm_url=model.url) as client:
             await fill(client, HANDBOOK)
@@ -185,9 +187,7 @@ async def test_a_follow_up_is_rewritten_by_the_model(database_url, tenant):
     assert second["answered"]
 
 
-async def test_a_long_conversation_is_kept_as_a_summary_and_its_newest_turns(
-    database_url, tenant
-):
+async def test_a_long_conversation_is_kept_as_a_summary_and_its_newest_turns(database_url, tenant):
     with scripted(as_rewriter) as model:
         async with rag(database_url, tenant, llm_url=model.url, memory_turns=2) as client:
             await fill(client, HANDBOOK)
@@ -215,9 +215,7 @@ async def test_a_model_that_cannot_rewrite_leaves_it_to_the_rule(database_url, t
         async with rag(database_url, tenant, llm_url=model.url) as client:
             await fill(client, HANDBOOK)
             first = await ask(client, "Do you refund an order?")
-            await ask(
-                client, "How long does it take?", conversation_id=first["conversation_id"]
-            )
+            await ask(client, "How long does it take?", conversation_id=first["conversation_id"])
     assert model.prompts[-1].endswith("Do you refund an order? How long does it take?")
 
 

@@ -15,10 +15,29 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] refunds take five working days shipping is not refunded how long do"
-    " the a [1] . ?"
-).split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "refunds",
+    "take",
+    "five",
+    "working",
+    "days",
+    "shipping",
+    "is",
+    "not",
+    "refunded",
+    "how",
+    "long",
+    "do",
+    "the",
+    "a",
+    "[1]",
+    ".",
+    "?",
+]
 
 
 def _tokenizer(*, pairs: bool) -> PreTrainedTokenizerFast:

@@ -15,7 +15,7 @@ from services.rag.schemas import NewDocument
 
 TEST_SHARE = 5  # one disease in so many is kept from training
 EVERY = 11  # the small set of MedQuAD: one pair in so many
-QA_SETS = ("en_squadshifts_wiki", "es_squad_es_dev_small", "ru_tydiqa_goldp_dev")
+QA_SETS = ("ru_tydiqa_goldp_dev", "es_squad_es_dev_small", "en_squadshifts_wiki")
 
 
 @dataclass(frozen=True)

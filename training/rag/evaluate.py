@@ -75,9 +75,7 @@ def measure(shelf: Shelf, questions: list[Question], chosen: Ways) -> dict[str, 
     return {name: score(wanted, run) for name, run in runs.items()}
 
 
-def score(
-    wanted: dict[str, dict[str, int]], run: dict[str, dict[str, float]]
-) -> dict[str, float]:
+def score(wanted: dict[str, dict[str, int]], run: dict[str, dict[str, float]]) -> dict[str, float]:
     """Return the mean of every measure."""
     found = ir_measures.calc_aggregate(list(MEASURES.values()), wanted, run)
     return {name: round(float(found[one]), 4) for name, one in MEASURES.items()}
@@ -118,11 +116,14 @@ def measured(
             yield "liveqa", {**about, "questions": len(asked), **measure(shelf, asked, chosen)}
         if name == "medquad/11":
             every = corpus.questions
-            yield "medquad/11, all", {
-                **about,
-                "questions": len(every),
-                **measure(shelf, every, chosen),
-            }
+            yield (
+                "medquad/11, all",
+                {
+                    **about,
+                    "questions": len(every),
+                    **measure(shelf, every, chosen),
+                },
+            )
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ SEED = 11
 
 
 def fitted(
-    rows: NDArray[np.float32], is_right: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+    rows: NDArray[np.float32],
+    is_right: NDArray[np.bool_],
+    weights: NDArray[np.float64] | None = None,
 ) -> Trees:
     """Return trees that tell right chunks from wrong ones."""
     model = HistGradientBoostingClassifier(
@@ -39,7 +41,7 @@ def converted(model: HistGradientBoostingClassifier) -> Trees:
         name: [] for name in ("feature", "threshold", "left", "right", "value")
     }
     roots, start, depth = [], 0, 0
-    for (predictor,) in model._predictors:  # noqa: SLF001 - there is no public way to the nodes
+    for (predictor,) in model._predictors:
         nodes = predictor.nodes
         own = np.arange(start, start + len(nodes))
         is_leaf = nodes["is_leaf"].astype(bool)
@@ -61,5 +63,5 @@ def converted(model: HistGradientBoostingClassifier) -> Trees:
         value=whole["value"].astype(np.float32),
         roots=np.array(roots, dtype=np.int32),
         depth=depth,
-        baseline=float(np.ravel(model._baseline_prediction)[0]),  # noqa: SLF001 - as above
+        baseline=float(np.ravel(model._baseline_prediction)[0]),
     )

@@ -89,7 +89,7 @@ def main() -> None:
     sets = [(medical, 40 if given.tiny else MEDICAL_QUESTIONS)]
     if not given.tiny:
         others = [corpora.passages(given.data, name) for name in corpora.QA_SETS]
-        sets = [(corpus, OTHER_QUESTIONS) for corpus in others] + sets
+        sets += [(corpus, OTHER_QUESTIONS) for corpus in others]
     for corpus, count in sets:
         table = searched(Shelf(corpus.documents, embedder), corpus, chosen(corpus, count))
         table.save(given.work / f"table-{corpus.name.replace('/', '-')}.npz")

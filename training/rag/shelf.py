@@ -55,11 +55,11 @@ class Shelf:
     """Documents, cut, stemmed and embedded."""
 
     def __init__(self, documents: Sequence[NewDocument], embedder: Embedder) -> None:
-        self._embedder = embedder
+        self.embedder = embedder
         self._settings = Settings()
         cut = [self._cut(document) for document in documents]
         self.pieces = [piece for group in cut for piece in group]
-        self._vectors = self._embedded()
+        self.vectors = self._embedded()
         self._counts: Counter[str] = Counter()
         rows, columns, values = [], [], []
         self._column: dict[int, int] = {}
@@ -80,11 +80,11 @@ class Shelf:
 
     def search(self, query: str) -> Seen:
         """Look for a question with both legs."""
-        vector = self._embedder.embed([query])[0].astype(np.float16).astype(np.float32)
+        vector = self.embedder.embed([query])[0].astype(np.float16).astype(np.float32)
         spoken = tuple(language.candidates(query))
         stems = list(dict.fromkeys(language.stems(query, spoken)))
         known = {stem: self._counts[stem] for stem in stems if self._counts[stem]}
-        cosines = self._vectors @ vector
+        cosines = self.vectors @ vector
         scores, is_held = self._keyword_scores(known)
         dense = self._leg(cosines, np.ones(len(cosines), dtype=bool))
         keyword = self._leg(scores, is_held) if known else NOTHING
@@ -127,8 +127,8 @@ class Shelf:
         scores = np.zeros(len(self.pieces), dtype=np.float32)
         is_held = np.zeros(len(self.pieces), dtype=bool)
         selective = set(bm25.selective(known, len(self.pieces)))
-        for stem in known:
-            ((dimension, idf),) = bm25.query_vector({stem: known[stem]}, len(self.pieces)).items()
+        for stem, chunks in known.items():
+            ((dimension, idf),) = bm25.query_vector({stem: chunks}, len(self.pieces)).items()
             at = self._column[dimension]
             own = slice(self._weights.indptr[at], self._weights.indptr[at + 1])
             scores[self._weights.indices[own]] += idf * self._weights.data[own]
@@ -151,9 +151,7 @@ class Shelf:
         known = document.language or language.detect(f"{document.title}\n{document.text}")
         title = language.stems(document.title, [known])
         identity = document.id or ""
-        spans = chunking.cut(
-            document.text, Chunking(), default_words=self._settings.chunk_words
-        )
+        spans = chunking.cut(document.text, Chunking(), default_words=self._settings.chunk_words)
         texts = [document.text[span.start : span.end] for span in spans]
         return [
             Piece((identity, at), document.title, text, title + language.stems(text, [known]))
@@ -166,7 +164,11 @@ class Shelf:
         vectors: dict[int, NDArray[np.float32]] = {}
         for start in range(0, len(order), AT_ONCE):
             rows = order[start : start + AT_ONCE]
-            made = self._embedder.embed([texts[row] for row in rows])
+            made = self.embedder.embed([texts[row] for row in rows])
             vectors |= dict(zip(rows, made, strict=True))
         # Half precision, as the database keeps them.
-        return np.stack([vectors[row] for row in range(len(texts))]).astype(np.float16).astype(np.float32)
+        return (
+            np.stack([vectors[row] for row in range(len(texts))])
+            .astype(np.float16)
+            .astype(np.float32)
+        )

@@ -1,6 +1,6 @@
 """Fit the learned ranker on the tables of `prepare`.
 
-    python -m training.rag.train --work FOLDER --out models/rag-ranker
+python -m training.rag.train --work FOLDER --out models/rag-ranker
 """
 
 import argparse
@@ -39,7 +39,9 @@ def first_places(
 
 def run(work: Path, out: Path) -> dict[str, Any]:
     """Fit, write the file and return the report."""
-    tables = {file.stem.removeprefix("table-"): read(file) for file in sorted(work.glob("table-*.npz"))}
+    tables = {
+        file.stem.removeprefix("table-"): read(file) for file in sorted(work.glob("table-*.npz"))
+    }
     is_dev = {name: table["question"] % DEV_SHARE == 0 for name, table in tables.items()}
     rows = np.concatenate([table["rows"][~is_dev[name]] for name, table in tables.items()])
     is_right = np.concatenate([table["is_right"][~is_dev[name]] for name, table in tables.items()])

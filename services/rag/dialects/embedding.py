@@ -38,7 +38,8 @@ async def embedded(
     if dimensions is None or dimensions == space.vectors.dimensions:
         return vectors
     cut: NDArray[np.float32] = vectors[:, :dimensions]
-    return cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-9)
+    scaled: NDArray[np.float32] = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-9)
+    return scaled
 
 
 async def similarity(spaces: Spaces, source: str, texts: Sequence[str]) -> list[float]:

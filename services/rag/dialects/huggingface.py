@@ -67,9 +67,7 @@ class SentencesRequest(BaseModel):
     """Taken from older clients and not needed."""
 
 
-@router.post(
-    "/feature-extraction", summary="InferenceClient.feature_extraction", responses=ERROR
-)
+@router.post("/feature-extraction", summary="InferenceClient.feature_extraction", responses=ERROR)
 async def feature_extraction(body: FeatureRequest, spaces: SpacesDep) -> list[list[float]]:
     """Return a row per text.
 
@@ -80,9 +78,7 @@ async def feature_extraction(body: FeatureRequest, spaces: SpacesDep) -> list[li
     return [[float(one) for one in vector] for vector in vectors]
 
 
-@router.post(
-    "/sentence-similarity", summary="InferenceClient.sentence_similarity", responses=ERROR
-)
+@router.post("/sentence-similarity", summary="InferenceClient.sentence_similarity", responses=ERROR)
 async def sentence_similarity(body: SentencesRequest, spaces: SpacesDep) -> list[float]:
     """Return the cosine of the source sentence with each of the others.
 

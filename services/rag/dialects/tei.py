@@ -72,7 +72,9 @@ class RerankRequest(_Reading):
 
     model_config = ConfigDict(
         use_attribute_docstrings=True,
-        json_schema_extra={"example": {"query": "Who pays?", "texts": ["The buyer pays.", "Rain."]}},
+        json_schema_extra={
+            "example": {"query": "Who pays?", "texts": ["The buyer pays.", "Rain."]}
+        },
     )
 
     query: Text
