@@ -32,7 +32,7 @@ from asgi_lifespan import LifespanManager
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks.retrieval import LANGUAGES, index, ingest_of
+from benchmarks.retrieval import LANGUAGES, index, ingest_of, spaces_of
 from benchmarks.setting import RESULTS, record
 from kit.batching import Batcher
 from kit.client import ServiceClient
@@ -42,12 +42,14 @@ from services.rag import evidence, model, postgres
 from services.rag.answers import Answerer
 from services.rag.database import Database, opened
 from services.rag.evidence import Signs
+from services.rag.filters import Filter
 from services.rag.language import detect
 from services.rag.memory import Memory
 from services.rag.model import Vector
-from services.rag.retrieval import Filter, Retrieval
+from services.rag.retrieval import Retrieval
 from services.rag.schemas import NewDocument
 from services.rag.settings import Settings
+from services.rag.spaces import Spaces
 from services.rag.store import Store
 
 KNOWLEDGE = Path(__file__).parents[1] / "local" / "knowledge"
@@ -142,19 +144,17 @@ async def running(folder: Path) -> AsyncGenerator[System]:
         ServiceClient("qa", "http://qa", transport=Remembering(qa.app)) as client,
         postgres.running(folder) as url,
         opened(url, connections=settings.database_connections) as database,
-        batcher.running(["warm up"]),
-        ingest_of(database, batcher, metrics, settings.chunk_words).running() as ingest,
+        spaces_of(database, embedder, batcher) as known,
+        ingest_of(database, known, metrics, settings.chunk_words).running() as ingest,
     ):
         while not (await client.request("GET", "/readyz")).is_success:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-        yield System(_answerer(settings, database, batcher, client), Store(database), ingest)
+        yield System(_answerer(settings, database, known, client), Store(database), ingest)
 
 
-def _answerer(
-    settings: Settings, database: Database, batcher: Batcher[str, Vector], qa: ServiceClient
-) -> Answerer:
+def _answerer(settings: Settings, database: Database, known: Spaces, qa: ServiceClient) -> Answerer:
     weights = settings.dense_weights
-    retrieval = Retrieval(database, batcher, model="bench", dense_weights=weights)
+    retrieval = Retrieval(database, known, dense_weights=weights)
     threshold = settings.answer_threshold
     memory = Memory(database)
     return Answerer(retrieval, memory, qa, passages=settings.passages, threshold=threshold)

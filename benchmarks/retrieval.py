@@ -15,19 +15,22 @@ import platform
 import statistics
 import tempfile
 import time
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kit.batching import Batcher
 from kit.metrics import Metrics
-from services.rag import model, postgres
+from services.rag import model, postgres, spaces
 from services.rag.database import Database, opened
 from services.rag.ingest import Ingest
 from services.rag.jobs import Jobs
-from services.rag.model import Vector
+from services.rag.model import Embedder, Vector
 from services.rag.retrieval import Retrieval
 from services.rag.schemas import Mode, NewDocument
 from services.rag.settings import Settings
+from services.rag.spaces import Spaces
 from services.rag.store import Store
 
 LANGUAGES = ("en", "es", "ru")
@@ -97,12 +100,10 @@ async def run(data: Path, folder: Path, words: int) -> list[dict[str, Any]]:
     async with (
         postgres.running(folder) as url,
         opened(url, connections=4) as database,
-        batcher.running(["warm up"]),
-        ingest_of(database, batcher, metrics, words).running() as ingest,
+        spaces_of(database, embedder, batcher) as known,
+        ingest_of(database, known, metrics, words).running() as ingest,
     ):
-        retrieval = Retrieval(
-            database, batcher, model="bench", dense_weights=Settings().dense_weights
-        )
+        retrieval = Retrieval(database, known, dense_weights=Settings().dense_weights)
         for language in LANGUAGES:
             documents, questions = read(data, language)
             seconds = await index(Store(database), ingest, language, documents)
@@ -113,13 +114,21 @@ async def run(data: Path, folder: Path, words: int) -> list[dict[str, Any]]:
     return rows
 
 
-def ingest_of(
-    database: Database, batcher: Batcher[str, Vector], metrics: Metrics, words: int
-) -> Ingest:
+def spaces_of(
+    database: Database, embedder: Embedder, batcher: Batcher[str, Vector]
+) -> AbstractAsyncContextManager[Spaces]:
+    """Run the batcher with a table for its vectors."""
+    return spaces.opened(
+        *(database, Jobs(database), embedder, None),
+        run=lambda _: batcher.running(["warm up"]),
+        load=partial(model.load, Settings()),
+    )
+
+
+def ingest_of(database: Database, known: Spaces, metrics: Metrics, words: int) -> Ingest:
     return Ingest(
         Jobs(database),
-        batcher,
-        model="bench",
+        known,
         max_words=words,
         lease_seconds=60,
         metrics=metrics,

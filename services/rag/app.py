@@ -61,15 +61,14 @@ def create_app(
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncGenerator[Resources]:
         async with AsyncExitStack() as stack:
-            own = embedder or await anyio.to_thread.run_sync(by_reference, known.embedder)
+            own, reference = embedder, None
+            if own is None:
+                reference = known.embedder
+                own = await anyio.to_thread.run_sync(by_reference, reference)
             db = await stack.enter_async_context(_database(app, known))
             jobs = Jobs(db)
             spaces = await stack.enter_async_context(
-                opened(
-                    *(db, jobs, own, None if embedder else known.embedder),
-                    run=partial(_batched, app),
-                    load=by_reference,
-                )
+                opened(db, jobs, own, reference, run=partial(_batched, app), load=by_reference)
             )
             qa = await stack.enter_async_context(
                 ServiceClient("qa", known.qa_url, token=known.internal_token, transport=network)

@@ -1,9 +1,11 @@
 """The pool of connections, the schema's migrations, and what an unreachable database means."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,15 @@ class Database:
     async def transaction(self) -> AsyncGenerator[Connection]:
         """Lend a connection inside a transaction that the block's end commits durably."""
         async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[Connection]:
+        """Lend a connection to which nothing changes until the block ends."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
             yield connection
 
     async def check(self) -> None:
@@ -128,23 +139,51 @@ async def migrate(connection: Connection) -> str:
             "create table if not exists schema_version"
             " (version integer primary key, applied_at timestamptz not null default now())"
         )
-        done = await connection.fetchval("select coalesce(max(version), 0) from schema_version")
+        await connection.execute("alter table schema_version add if not exists sha256 text")
+        done = await connection.fetch("select version, sha256 from schema_version order by version")
         known = await asyncio.to_thread(_migrations)
-        if done > len(known):
-            raise DatabaseUnfit(
-                f"The database's schema has version {done}, this program knows {len(known)}: "
-                "run the newer program."
+        _check_history({row["version"]: row["sha256"] for row in done}, known)
+        for version, migration in list(enumerate(known, start=1))[len(done) :]:
+            await connection.execute(migration.statements)
+            await connection.execute(
+                "insert into schema_version (version, sha256) values ($1, $2)",
+                *(version, migration.sha256),
             )
-        for version, statements in list(enumerate(known, start=1))[done:]:
-            await connection.execute(statements)
-            await connection.execute("insert into schema_version values ($1)", version)
             log.info("schema_migrated", version=version)
     return schema
 
 
-def _migrations() -> list[str]:
+@dataclass(frozen=True)
+class _Migration:
+    """One file of statements."""
+
+    name: str
+    statements: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.statements.encode()).hexdigest()
+
+
+def _migrations() -> list[_Migration]:
     """Return the statements of each version, in order."""
-    return [file.read_text() for file in sorted(MIGRATIONS.glob("*.sql"))]
+    return [_Migration(file.name, file.read_text()) for file in sorted(MIGRATIONS.glob("*.sql"))]
+
+
+def _check_history(done: dict[int, str | None], known: list[_Migration]) -> None:
+    """Refuse a database that has seen other migrations than this program knows."""
+    newest = max(done, default=0)
+    if newest > len(known):
+        raise DatabaseUnfit(
+            f"The database's schema has version {newest}, this program knows {len(known)}: "
+            "run the newer program."
+        )
+    for version, sha256 in done.items():
+        migration = known[version - 1]
+        if (
+            sha256 is not None and sha256 != migration.sha256
+        ):  # those of the first program have none
+            raise DatabaseUnfit(f"{migration.name} is not what was applied to this database.")
 
 
 async def _pgvector_schema(connection: Connection) -> str:

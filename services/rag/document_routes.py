@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -12,6 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from kit.app import Tenant, from_lifespan
 from kit.errors import ServiceError, Unprocessable, UnsupportedMedia
+from kit.health import Health
 from services.rag import uploads
 from services.rag.ingest import Ingest
 from services.rag.schemas import (
@@ -159,6 +161,7 @@ async def delete_document(
 )
 async def follow(
     name: Name,
+    request: Request,
     tenant: Tenant,
     store: StoreDep,
     last_event_id: Annotated[str, Header(pattern=r"^\d{0,18}$")] = "",
@@ -170,18 +173,19 @@ async def follow(
     """
     collection = await store.collection((tenant, name))
     after = int(last_event_id) if last_event_id else collection.changes
-    events = _progress(store, (tenant, name), collection, after)
+    health: Health = request.app.state.health
+    events = _progress(store, (tenant, name), collection, after, health)
     return StreamingResponse(events, media_type="text/event-stream")
 
 
 async def _progress(
-    store: Store, key: Key, collection: Collection, after: int
+    store: Store, key: Key, collection: Collection, after: int, health: Health
 ) -> AsyncGenerator[str]:
     """Look again and again; a failure after the first byte is an event as well."""
     yield _event("progress", collection)
     told, silent_since = collection, anyio.current_time()
     try:
-        while True:
+        while not health.is_draining:
             changes = await store.changes(key, after, CHANGES_AT_ONCE)
             for change in changes:
                 after = change.change
@@ -237,7 +241,9 @@ async def _from_files(
     if not parts:
         raise Unprocessable("The form holds no files.")
     fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    how = uploads.reading(fields, max_pages=settings.file_pages, seconds=settings.file_seconds)
+    limits = {"max_pages": settings.file_pages, "seconds": settings.file_seconds}
+    # In a thread, for an encoding may have to be imported.
+    how = await anyio.to_thread.run_sync(partial(uploads.reading, fields, **limits))
     documents: list[NewDocument] = []
     problems: list[tuple[str, ServiceError]] = []
     for part in parts:

@@ -1,8 +1,16 @@
-"""A filter on documents' metadata as conditions that an index can answer."""
+"""A filter on documents' metadata as conditions in SQL."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+INDEXED_OPTIONS = 8  # values of one key that are looked up in the index; more are compared
+CONTAINED = "d.metadata @> any(${number}::jsonb[])"
+# The casts keep PostgreSQL from guessing types; a missing key makes this null, which is no.
+COMPARED = """case jsonb_typeof(d.metadata -> ${name}::text)
+    when 'array' then exists(select from jsonb_array_elements(d.metadata -> ${name}::text) one
+        where one = any(${number}::jsonb[]))
+    else (d.metadata -> ${name}::text) = any(${number}::jsonb[]) end"""
 
 Filter = Mapping[str, Any] | None
 
@@ -20,9 +28,15 @@ def condition(where: Filter, first: int) -> Condition:
 
     A list in the metadata holds a value when that is one of its elements.
     """
-    parts, values = ["true"], []
-    for number, (name, wanted) in enumerate((where or {}).items(), start=first):
+    parts: list[str] = ["true"]
+    values: list[Any] = []
+    for name, wanted in (where or {}).items():
+        number = first + len(values)
         options = wanted if isinstance(wanted, list) else [wanted]
-        parts.append(f"d.metadata @> any(${number}::jsonb[])")
-        values.append([{name: form} for one in options for form in (one, [one])])
+        if len(options) <= INDEXED_OPTIONS:
+            parts.append(CONTAINED.format(number=number))
+            values.append([{name: form} for one in options for form in (one, [one])])
+        else:
+            parts.append(COMPARED.format(number=number, name=number + 1))
+            values += [options, name]
     return Condition(" and ".join(parts), values)

@@ -33,6 +33,7 @@ STOP_SECONDS = 30.0
 LOCK_SECONDS = 3.0
 FALLBACK = Path("/var/lib/switchboard")
 PR_SET_PDEATHSIG = 1
+SOCKET_LINE = 4  # of the file that a running server leaves beside its data
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +74,15 @@ class Postgres:
     @property
     def url(self) -> str:
         """Return the server's address on its Unix socket."""
-        # The server asks for no password; stating one spares asyncpg the look for a password file.
-        return f"postgresql://switchboard:none@/postgres?host={self._socket}"
+        return _url(self._socket)
+
+    def running_url(self) -> str:
+        """Return the address of the server that another process runs here, empty if there is none."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return ""
+        return _url(Path(lines[SOCKET_LINE])) if len(lines) > SOCKET_LINE else ""
 
     def start(self) -> None:
         """Prepare the folders and start the server; whoever connects waits until it answers."""
@@ -202,15 +210,29 @@ class Postgres:
 
     def _binaries(self) -> Path:
         """Return the folder of the programs, copied if the server's user cannot reach the wheel."""
-        spec = find_spec(PACKAGE)
-        if spec is None or spec.origin is None:
-            raise PostgresUnavailable(
-                f"The package {PACKAGE} is missing: pip install '.[rag]', or set RAG_DATABASE_URL."
-            )
-        package = Path(spec.origin).parent
+        package = _package()
         if self._owner and not _others_may_enter(package):
             package = _copied(package)
         return package / PROGRAMS / "bin"
+
+
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs, or raise PostgresUnavailable."""
+    return _package() / PROGRAMS / "bin"
+
+
+def _package() -> Path:
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise PostgresUnavailable(
+            f"The package {PACKAGE} is missing: pip install '.[rag]', or set RAG_DATABASE_URL."
+        )
+    return Path(spec.origin).parent
+
+
+def _url(socket: Path) -> str:
+    # The server asks for no password; stating one spares asyncpg the look for a password file.
+    return f"postgresql://switchboard:none@/postgres?host={socket}"
 
 
 def _copied(package: Path) -> Path:

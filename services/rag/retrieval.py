@@ -1,6 +1,5 @@
 """Find the chunks for a question: by meaning, by words, or by both fused and ranked."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,84 +97,93 @@ class Retrieval:
     async def found(self, key: Key, query: str, wish: Wish) -> list[Found]:
         """Return the `k` best places with all that is known of them; raise NotFound as above."""
         space = self._spaces.asked
-        vector, question = await asyncio.gather(
-            space.embedder.submit(query) if wish.mode != "keyword" else _no_vector(),
-            self._question(key, query),
-        )
-        dense, keyword = await asyncio.gather(
-            self._dense(key, space, vector, wish.where),
-            self._keyword(key, question, wish.where) if wish.mode != "dense" else _nothing(),
-        )
-        fuse = legs.by_ranks if wish.fusion == "rrf" else legs.by_shares
-        weight = self._dense_weights.get(question.language, 1.0)
-        fused = fuse(dense, keyword, weight if wish.mode == "hybrid" else 1.0)
-        ranker = None
-        if wish.rerank and wish.mode == "hybrid" and vector is not None and self._ranker_of:
-            ranker = await self._ranker_of(key)
-        if ranker is None or vector is None:
-            best = await self._plain(key, fused[: max(wish.k, self._judged(wish))], dense, keyword)
-        else:
-            sides = (dense, keyword, weight)
-            best = await self._ranked(key, space, vector, question, fused, sides, ranker, wish.k)
-        return (await self._judged_anew(query, best, wish))[: wish.k]
+        vector = await space.embedder.submit(query) if wish.mode != "keyword" else None
+        ranker = await self._ranker(key, wish)
+        # In one snapshot: a document that is replaced meanwhile is found as it was, whole.
+        async with self._database.snapshot() as connection:
+            question = await _question(connection, key, query)
+            look = Look(connection, key, space, vector, question, wish)
+            dense, keyword = await look.legs()
+            weight = self._dense_weights.get(question.language, 1.0)
+            fuse = legs.by_ranks if wish.fusion == "rrf" else legs.by_shares
+            fused = fuse(dense, keyword, weight if wish.mode == "hybrid" else 1.0)
+            if ranker is None:
+                count = max(wish.k, JUDGED if self._is_judged(wish) else 0)
+                best = await look.plain(fused[:count], dense, keyword)
+            else:
+                best = await look.ranked(fused, dense, keyword, weight, ranker)
+        if self._judge and self._is_judged(wish) and best:
+            best = await _judged(self._judge, query, best)
+        return best[: wish.k]
 
     async def rarity(self, key: Key, query: str) -> dict[str, float]:
         """Return how rare each of the query's stems is in the collection; unknown ones are rarest."""
-        return dict((await self._question(key, query)).rarity)
-
-    async def _question(self, key: Key, query: str) -> Question:
-        stems = _stems(query)
         async with self._database.connection() as connection:
-            known, chunks = await _counted(connection, key, stems)
-        rarity = {stem: bm25.rarity(known.get(stem, 0), chunks) for stem in stems}
-        return Question(query, language.detect(query), rarity, known, chunks)
+            return dict((await _question(connection, key, query)).rarity)
 
-    async def _dense(self, key: Key, space: Space, vector: Vector | None, where: Filter) -> Leg:
-        if vector is None:
-            return NOTHING
-        async with self._database.connection() as connection:
-            return _leg(await space.vectors.nearest(connection, key, vector, where, DEPTH))
+    async def _ranker(self, key: Key, wish: Wish) -> Ranker | None:
+        if not wish.rerank or wish.mode != "hybrid" or self._ranker_of is None:
+            return None
+        return await self._ranker_of(key)
 
-    async def _keyword(self, key: Key, question: Question, where: Filter) -> Leg:
-        if not question.known:
-            return NOTHING
+    def _is_judged(self, wish: Wish) -> bool:
+        return wish.rerank and self._judge is not None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One search on one connection."""
+
+    connection: Connection
+    key: Key
+    space: Space
+    vector: Vector | None
+    question: Question
+    wish: Wish
+
+    async def legs(self) -> tuple[Leg, Leg]:
+        """Search by meaning and by words, as far as wished."""
+        dense = keyword = NOTHING
+        if self.vector is not None:
+            dense = _leg(
+                await self.space.vectors.nearest(
+                    self.connection, self.key, self.vector, self.wish.where, DEPTH
+                )
+            )
+        if self.wish.mode != "dense" and self.question.known:
+            keyword = await self._keyword()
+        return dense, keyword
+
+    async def _keyword(self) -> Leg:
         # Stems consist of letters, digits and '_', so quoting them is enough.
-        selective = bm25.selective(question.known, question.chunks)
+        selective = bm25.selective(self.question.known, self.question.chunks)
         any_of = " | ".join(f"'{stem}'" for stem in selective)
-        kept = condition(where, first=5)
+        kept = condition(self.wish.where, first=5)
         statement = KEYWORD.replace("KEPT", kept.sql)
-        values = (_sparse(question), any_of, *kept.values)
-        async with self._database.connection() as connection:
-            return _leg(await connection.fetch(statement, *key, *values))
+        values = (_sparse(self.question), any_of, *kept.values)
+        return _leg(await self.connection.fetch(statement, *self.key, *values))
 
-    async def _plain(self, key: Key, fused: Fused, dense: Leg, keyword: Leg) -> list[Found]:
-        rows = await self._details(key, fused, DETAILS.replace("COLUMNS", ""))
+    async def plain(self, fused: Fused, dense: Leg, keyword: Leg) -> list[Found]:
+        """Describe the places in their order."""
+        rows = await self._details(fused, DETAILS.replace("COLUMNS", ""))
         return [
             found.of(rows[place], score, dense, keyword) for place, score in fused if place in rows
         ]
 
-    async def _ranked(
-        self,
-        key: Key,
-        space: Space,
-        vector: Vector,
-        question: Question,
-        fused: Fused,
-        sides: tuple[Leg, Leg, float],
-        ranker: Ranker,
-        k: int,
+    async def ranked(
+        self, fused: Fused, dense: Leg, keyword: Leg, weight: float, ranker: Ranker
     ) -> list[Found]:
         """Put the best fused places in the ranker's order; what it does not look at follows."""
-        dense, keyword, weight = sides
-        head, tail = fused[:RANKED], fused[RANKED:k]
-        statement = DETAILS.replace("COLUMNS", EXACTLY) + VECTORS.format(table=space.vectors.table)
-        values = (_sparse(question), HalfVector(vector), list(question.rarity))
-        rows = await self._details(key, head, statement, *values)
+        head, tail = fused[:RANKED], fused[RANKED : self.wish.k]
+        statement = DETAILS.replace("COLUMNS", EXACTLY)
+        statement += VECTORS.format(table=self.space.vectors.table)
+        question = self.question
+        values = (_sparse(question), HalfVector(self.vector), list(question.rarity))
+        rows = await self._details(head, statement, *values)
         known = [(place, score) for place, score in head if place in rows]
         query = features.Query(tuple(language.candidates(question.text)), question.rarity, weight)
-        table = features.table(
-            query, [_candidate(rows[place], score) for place, score in known], dense, keyword
-        )
+        seen = [_candidate(rows[place], score) for place, score in known]
+        table = features.table(query, seen, dense, keyword)
         scores = ranker.rank(table) if known else np.zeros(0)
         order = sorted(range(len(known)), key=lambda at: (-scores[at], at))
         best = [
@@ -189,34 +197,33 @@ class Retrieval:
         ]
         last = best[-1].passage.score if best else 1.0
         rest = [(place, score * last) for place, score in tail]  # scores never rise again
-        return best + (await self._plain(key, rest, dense, keyword) if rest else [])
+        return best + (await self.plain(rest, dense, keyword) if rest else [])
 
-    def _judged(self, wish: Wish) -> int:
-        return JUDGED if self._judge and wish.rerank else 0
-
-    async def _judged_anew(self, query: str, best: list[Found], wish: Wish) -> list[Found]:
-        """Let the cross-encoder, where there is one, order the very best."""
-        count = self._judged(wish)
-        if not self._judge or not count or not best:
-            return best
-        head, tail = best[:count], best[count:]
-        texts = [f"{one.passage.title}\n{one.passage.text}".strip() for one in head]
-        scores = await self._judge(query, texts)
-        judged = [one.judged(score) for one, score in zip(head, scores, strict=True)]
-        judged.sort(key=lambda one: -one.passage.score)
-        last = judged[-1].passage.score
-        return judged + [one.scaled(last) for one in tail]
-
-    async def _details(
-        self, key: Key, fused: Fused, statement: str, *values: Any
-    ) -> dict[Place, Row]:
+    async def _details(self, fused: Fused, statement: str, *values: Any) -> dict[Place, Row]:
         documents = [place[0] for place, _ in fused]
         positions = [place[1] for place, _ in fused]
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(statement, *key, documents, positions, *values)
-            if not rows:
-                await require(connection, key)
+        rows = await self.connection.fetch(statement, *self.key, documents, positions, *values)
+        if not rows:
+            await require(self.connection, self.key)
         return {(row["document"], row["position"]): row for row in rows}
+
+
+async def _judged(judge: Judge, query: str, best: list[Found]) -> list[Found]:
+    """Let the cross-encoder order the very best."""
+    head, tail = best[:JUDGED], best[JUDGED:]
+    texts = [f"{one.passage.title}\n{one.passage.text}".strip() for one in head]
+    scores = await judge(query, texts)
+    judged = [one.judged(score) for one, score in zip(head, scores, strict=True)]
+    judged.sort(key=lambda one: -one.passage.score)
+    last = judged[-1].passage.score
+    return judged + [one.scaled(last) for one in tail]
+
+
+async def _question(connection: Connection, key: Key, query: str) -> Question:
+    stems = list(dict.fromkeys(language.stems(query, language.candidates(query))))
+    known, chunks = await _counted(connection, key, stems)
+    rarity = {stem: bm25.rarity(known.get(stem, 0), chunks) for stem in stems}
+    return Question(query, language.detect(query), rarity, known, chunks)
 
 
 def _candidate(row: Row, fused: float) -> features.Candidate:
@@ -236,10 +243,6 @@ def _sparse(question: Question) -> SparseVector:
     return SparseVector(bm25.query_vector(question.known, question.chunks), bm25.DIMENSIONS)
 
 
-def _stems(query: str) -> list[str]:
-    return list(dict.fromkeys(language.stems(query, language.candidates(query))))
-
-
 async def _counted(
     connection: Connection, key: Key, stems: list[str]
 ) -> tuple[dict[str, int], int]:
@@ -252,14 +255,6 @@ async def _counted(
     )
     known = {row["term"]: row["chunks"] for row in rows if row["term"] is not None}
     return known, rows[0]["all"] if rows else 0
-
-
-async def _nothing() -> Leg:
-    return NOTHING
-
-
-async def _no_vector() -> None:
-    return None
 
 
 def _leg(rows: Sequence[Row]) -> Leg:

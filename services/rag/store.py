@@ -109,8 +109,8 @@ class Store:
             rows = await connection.fetch(
                 "select distinct on (id) id, version, status, error, title, chunks, file,"
                 " encode(file_sha256, 'hex') as file_sha256 from documents"
-                ' where tenant = $1 and collection = $2 and id collate "C" > $3'
-                ' order by id collate "C", version desc limit $4',
+                " where tenant = $1 and collection = $2 and id > $3"
+                " order by id, version desc limit $4",
                 *(*key, after, limit),
             )
             if not rows:

@@ -115,18 +115,22 @@ class Vectors:
         """Walk the index; may find fewer than there are."""
         kept = condition(where, first=5)
         looked_up = LOOKED_UP.format(kept=kept.sql) if kept.values else ""
-        async with connection.transaction():
+        inner = connection.transaction()
+        await inner.start()
+        try:
             await connection.fetch(SET, list(WALK), list(WALK.values()))
             rows: list[Row] = await connection.fetch(
                 WALKED.format(table=self.table, kept=looked_up), *key, vector, limit, *kept.values
             )
+        finally:
+            await inner.rollback()  # only this takes the settings back within a transaction
         return rows
 
     async def _reach(self, connection: Connection, key: Key, where: Filter) -> Reach:
         kept = condition(where, first=5)
         row = await connection.fetchrow(
             REACH.format(kept=kept.sql if kept.values else "false"),
-            *(*key, self.table, planner.MOST_EXACT_ROWS + 1, *kept.values),
+            *(*key, self.table, planner.LARGE_ROWS + 1, *kept.values),
         )
         chunks = row["chunks"] or 0
         eligible = min(chunks, row["kept"]) if kept.values else chunks

@@ -6,12 +6,23 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 
+from services.rag.database import opened
 from tests.rag.support import ANSWERS, rag
 
 
 @pytest.fixture
 def tenant() -> str:
     return f"tenant-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def fresh_url(database_url: str) -> AsyncGenerator[str]:
+    """Return an empty database on the session's server."""
+    name = f"fresh_{uuid.uuid4().hex[:12]}"
+    async with opened(database_url, connections=1) as server, server.connection() as connection:
+        await connection.execute(f"create database {name}")
+        yield database_url.replace("/postgres?", f"/{name}?")
+        await connection.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="module")

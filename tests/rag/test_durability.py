@@ -142,8 +142,8 @@ async def test_a_worker_whose_lease_went_to_another_changes_nothing(database_url
         await store.add((tenant, "docs"), [NewDocument(id="a", text="Text.")])
         slow = await claim_of(jobs, tenant, 0.0)
         quick = await claim_of(jobs, tenant, 60.0)
-        assert await jobs.index(quick, [chunk], "en", [])
-        assert not await jobs.index(slow, [chunk, chunk], "en", [])
+        assert await jobs.index(quick, [chunk], "en")
+        assert not await jobs.index(slow, [chunk, chunk], "en")
         assert (await store.collection((tenant, "docs"))).chunks == 1
 
 

@@ -5,6 +5,7 @@ import json
 import resource
 import sys
 from dataclasses import asdict
+from typing import Any
 
 from services.rag.readers.drafts import Options, Unreadable
 
@@ -22,7 +23,7 @@ def main() -> None:
     options = Options(encoding=encoding or None, max_pages=int(max_pages))
     try:
         drafts = read(sys.stdin.buffer.read(), options)
-        answer = {"drafts": [asdict(draft) for draft in drafts]}
+        answer: dict[str, Any] = {"drafts": [asdict(draft) for draft in drafts]}
     except Unreadable as error:
         answer = {"reason": error.reason, "place": error.place}
     except MemoryError:

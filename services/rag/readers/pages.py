@@ -137,8 +137,8 @@ def _enter(page: _Page, tag: str) -> None:
 def _leave(page: _Page, tag: str) -> None:
     if tag == "pre":
         page.preformatted -= 1
-    if tag in BLOCKS:
-        page.parts.append("\n" if tag in ONE_LINE else "\n\n")
+    if tag in BLOCKS and tag not in ONE_LINE:
+        page.parts.append("\n\n")
 
 
 def _tidy(text: str) -> str:

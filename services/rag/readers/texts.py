@@ -35,7 +35,7 @@ def decoded(content: bytes, encoding: str | None) -> str:
 def is_encoding(name: str) -> bool:
     """Tell whether this is the name of a character encoding."""
     try:
-        b"".decode(name)
+        b" ".decode(name)  # nothing at all would not be looked at
     except (LookupError, ValueError):
         return False
     return True
