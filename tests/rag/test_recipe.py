@@ -56,7 +56,7 @@ async def test_the_shelf_finds_and_ranks_what_the_service_does(database_url, ten
     async with rag(database_url, tenant) as client:
         await fill(client, *documents)
         for question in corpus.questions[::5]:
-            seen = shelf.search(question.text)
+            (seen,) = shelf.search([question.text])
             found = await search(client, question.text, explain=True, k=24)
             by_place = {place: row for (place, _), row in zip(seen.head, seen.table, strict=True)}
             for one in found:

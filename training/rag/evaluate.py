@@ -64,8 +64,8 @@ def measure(shelf: Shelf, questions: list[Question], chosen: Ways) -> dict[str, 
     """Put all questions and score every way."""
     runs: dict[str, dict[str, dict[str, float]]] = {name: {} for name in chosen}
     started = time.perf_counter()
-    for question in questions:
-        seen = shelf.search(question.text)
+    all_seen = shelf.search([question.text for question in questions])
+    for question, seen in zip(questions, all_seen, strict=True):
         for name, way in chosen.items():
             order = documents(way(seen))
             # Scores fall with the rank, so that nobody orders equal ones otherwise.

@@ -19,7 +19,7 @@ from training.rag.shelf import Seen, Shelf
 from training.rag.vectors import Remembering
 
 SEED = 11
-MEDICAL_QUESTIONS = 5000
+MEDICAL_QUESTIONS = 4000
 OTHER_QUESTIONS = 1500
 
 
@@ -70,8 +70,9 @@ def searched(shelf: Shelf, corpus: Corpus, questions: list[Question]) -> Table:
     for question in corpus.questions:
         alike[question.text] |= question.relevance.keys()
     table = Table()
-    for number, question in enumerate(questions):
-        table.add(number, question, shelf.search(question.text), alike[question.text])
+    all_seen = shelf.search([question.text for question in questions])
+    for number, (question, seen) in enumerate(zip(questions, all_seen, strict=True)):
+        table.add(number, question, seen, alike[question.text])
         if number % 500 == 0:
             print(f"{corpus.name}: {number} of {len(questions)} questions", flush=True)
     return table

@@ -5,7 +5,7 @@ numpy's in place of PostgreSQL's. A test compares both.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,13 +78,18 @@ class Shelf:
         self._held = [frozenset(piece.stems) for piece in self.pieces]
         self._row_of = {piece.place: row for row, piece in enumerate(self.pieces)}
 
-    def search(self, query: str) -> Seen:
-        """Look for a question with both legs."""
-        vector = self.embedder.embed([query])[0].astype(np.float16).astype(np.float32)
+    def search(self, queries: Sequence[str]) -> Iterator[Seen]:
+        """Look for each question with both legs; many at a time are embedded and compared."""
+        for start in range(0, len(queries), AT_ONCE):
+            group = list(queries[start : start + AT_ONCE])
+            vectors = np.stack(self.embedder.embed(group)).astype(np.float16).astype(np.float32)
+            for query, cosines in zip(group, vectors @ self.vectors.T, strict=True):
+                yield self._seen(query, cosines)
+
+    def _seen(self, query: str, cosines: NDArray[np.float32]) -> Seen:
         spoken = tuple(language.candidates(query))
         stems = list(dict.fromkeys(language.stems(query, spoken)))
         known = {stem: self._counts[stem] for stem in stems if self._counts[stem]}
-        cosines = self.vectors @ vector
         scores, is_held = self._keyword_scores(known)
         dense = self._leg(cosines, np.ones(len(cosines), dtype=bool))
         keyword = self._leg(scores, is_held) if known else NOTHING

@@ -61,7 +61,7 @@ def main() -> None:
         best = common.fused(
             near(vector, DEPTH, None, full=False), keyword(question, DEPTH, full=False)
         )
-        shard.retrieve(best, with_payload=True)
+        shard.retrieve(best, with_payload=True, with_vector=False)
         return best
 
     result = common.measured(
