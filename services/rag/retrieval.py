@@ -107,11 +107,11 @@ class Retrieval:
             weight = self._dense_weights.get(question.language, 1.0)
             fuse = legs.by_ranks if wish.fusion == "rrf" else legs.by_shares
             fused = fuse(dense, keyword, weight if wish.mode == "hybrid" else 1.0)
-            if ranker is None:
+            if ranker is None or vector is None:
                 count = max(wish.k, JUDGED if self._is_judged(wish) else 0)
                 best = await look.plain(fused[:count], dense, keyword)
             else:
-                best = await look.ranked(fused, dense, keyword, weight, ranker)
+                best = await look.ranked(vector, fused, dense, keyword, weight, ranker)
         if self._judge and self._is_judged(wish) and best:
             best = await _judged(self._judge, query, best)
         return best[: wish.k]
@@ -171,14 +171,20 @@ class Look:
         ]
 
     async def ranked(
-        self, fused: Fused, dense: Leg, keyword: Leg, weight: float, ranker: Ranker
+        self,
+        vector: Vector,
+        fused: Fused,
+        dense: Leg,
+        keyword: Leg,
+        weight: float,
+        ranker: Ranker,
     ) -> list[Found]:
         """Put the best fused places in the ranker's order; what it does not look at follows."""
         head, tail = fused[:RANKED], fused[RANKED : self.wish.k]
         statement = DETAILS.replace("COLUMNS", EXACTLY)
         statement += VECTORS.format(table=self.space.vectors.table)
         question = self.question
-        values = (_sparse(question), HalfVector(self.vector), list(question.rarity))
+        values = (_sparse(question), HalfVector(vector), list(question.rarity))
         rows = await self._details(head, statement, *values)
         known = [(place, score) for place, score in head if place in rows]
         query = features.Query(tuple(language.candidates(question.text)), question.rarity, weight)

@@ -137,7 +137,9 @@ def main() -> None:
         "kept_from_training": recalls(kept),
     }
     if given.fresh:
-        results["bare_embedding_seconds"] = round(bare_seconds(model.load(Settings()), documents), 1)
+        results["bare_embedding_seconds"] = round(
+            bare_seconds(model.load(Settings()), documents), 1
+        )
     print(results)
     record(given.out, results, fresh=given.fresh)
 
