@@ -30,10 +30,13 @@ coverage: setup ## run all tests and show what they do not reach
 chaos: setup ## kill and freeze workers, API and Redis a hundred times (5 to 30 minutes)
 	@$(BIN)/python -m tests.chaos.run
 
+chaos-rag: setup ## kill rag and PostgreSQL during a thousand uploads (10 to 30 minutes)
+	@$(BIN)/python -m tests.chaos.rag
+
 models: setup ## prepare the embedded models again where files changed
 	@$(BIN)/python -m kit.models
 
 clean: ## remove the environment, prepared models and run-time files; data/ stays
 	rm -rf .venv .models .run .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup demo run test check coverage chaos models clean
+.PHONY: help setup demo run test check coverage chaos chaos-rag models clean

@@ -35,6 +35,7 @@ MAX_FILES = 100
 MAX_FIELDS = 20
 MAX_WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
+RECEIPTS_PER_SECOND = 5000  # looked at, at most: an upload may have thousands
 EVENT_SECONDS = 0.3  # how often a listener looks: other processes index as well
 KEEP_ALIVE_SECONDS = 15.0
 CHANGES_AT_ONCE = 500
@@ -278,6 +279,6 @@ async def _indexed(
     """Look again until no document waits or the time is over."""
     with anyio.move_on_after(seconds):
         while any(receipt.status == "waiting" for receipt in receipts):
-            await anyio.sleep(POLL_SECONDS)
+            await anyio.sleep(POLL_SECONDS + len(receipts) / RECEIPTS_PER_SECOND)
             receipts = await store.receipts(key, receipts)
     return receipts

@@ -1,4 +1,4 @@
-"""Index stored documents in the background, one after the other."""
+"""Index stored documents in the background, a few at a time."""
 
 import asyncio
 import time
@@ -21,6 +21,7 @@ from services.rag.spaces import Space, Spaces
 LOOK_SECONDS = 2.0  # how often to look for jobs that other processes left
 RETRY_SECONDS = 0.5
 BACKOFF_SECONDS = 0.5  # before a document is tried again, times the attempts so far
+WORKERS = 2  # one embeds while the other commits
 EMBED_AT_ONCE = 8  # few, so that questions come in between
 MAX_ATTEMPTS = 3
 MAX_SILENT_SECONDS = 120.0  # a longer step without a sign of life is a fault
@@ -61,7 +62,8 @@ class Ingest:
         self._indexed = metrics.counter("rag_documents_indexed", "Documents taken up.", ("result",))
         self._waiting = metrics.gauge("rag_documents_waiting", "Documents not yet indexed.")
         self._new = asyncio.Event()
-        self._alive_at = time.monotonic()
+        self._alive_at: dict[str, float] = {}
+        self._counted_at = float("-inf")
 
     def wake(self) -> None:
         """Say that documents were stored."""
@@ -73,24 +75,32 @@ class Ingest:
         self.wake()
 
     async def check(self) -> None:
-        """Raise NotReady when the worker stands still."""
-        silent = time.monotonic() - self._alive_at
+        """Raise NotReady when a worker stands still."""
+        silent = max((time.monotonic() - at for at in self._alive_at.values()), default=0.0)
         if silent > MAX_SILENT_SECONDS:
             raise NotReady(f"The indexing worker has been silent for {silent:.0f} s.")
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator["Ingest"]:
         """Work until the block ends."""
-        worker = asyncio.create_task(self._work(), name="ingest")
+        workers = [
+            asyncio.create_task(self._work(), name=f"ingest {number}") for number in range(WORKERS)
+        ]
         try:
             yield self
         finally:
-            worker.cancel()
-            await asyncio.gather(worker, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self._alive_at.clear()
+
+    def _sign_of_life(self) -> None:
+        worker = asyncio.current_task()
+        self._alive_at[worker.get_name() if worker else ""] = time.monotonic()
 
     async def _work(self) -> None:
         while True:
-            self._alive_at = time.monotonic()
+            self._sign_of_life()
             self._new.clear()
             try:
                 if await self._one():
@@ -103,7 +113,9 @@ class Ingest:
 
     async def _one(self) -> bool:
         """Index one document if one waits."""
-        self._waiting.set(await self._jobs.waiting())
+        if time.monotonic() - self._counted_at > LOOK_SECONDS:  # counting many takes a while
+            self._counted_at = time.monotonic()
+            self._waiting.set(await self._jobs.waiting())
         job = await self._jobs.claim(self._lease_seconds)
         if job:
             await self._do(job)
@@ -141,7 +153,7 @@ class Ingest:
                 return await self._index(job)
             except NotReady as error:
                 log.warning("ingest_waits", reason=error.detail)
-                self._alive_at = time.monotonic()
+                self._sign_of_life()
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _index(self, job: Job) -> str:
@@ -188,7 +200,7 @@ class Ingest:
         for start in range(0, len(texts), EMBED_AT_ONCE):
             vectors += await _when_there_is_room(space, texts[start : start + EMBED_AT_ONCE])
             await self._jobs.extend(job, self._lease_seconds)
-            self._alive_at = time.monotonic()
+            self._sign_of_life()
         return vectors
 
     async def _give_up(self, job: Job, reason: str) -> None:

@@ -54,7 +54,7 @@ class OnnxEmbedder:
         return len(self._model.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def load(settings: Settings, reference: str = "") -> Embedder:
+def load(settings: Settings, reference: str = "") -> OnnxEmbedder:
     """Load an embedder, the settings' own by default; blocking, raises ModelUnavailable."""
     files = resolve(reference or settings.embedder, settings.models_dir)
     precision, threads = settings.embedder_precision, settings.embedder_threads

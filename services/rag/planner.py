@@ -8,26 +8,16 @@ same time at about 8 %, and from 10 % on the walk finds 97 of 100.
 """
 
 import math
-from dataclasses import dataclass
 
 SMALL_ROWS = 3_000  # read in a millisecond or two, whatever the share
 LARGE_ROWS = 100_000  # read in tens of milliseconds: longer than a walk takes that gives up
 ROWS_PER_STEP = 1_300  # reading so many takes as long as the walk does, times the share
 
 
-@dataclass(frozen=True)
-class Reach:
-    """How many vectors a search may find, of how many that the index holds."""
-
-    eligible: int
-    total: int
-
-
-def is_exact(reach: Reach) -> bool:
-    """Tell whether to read all eligible vectors rather than to walk the index.
+def most_exact(total: int) -> int:
+    """Return how many eligible vectors to read whole, of so many that the index holds.
 
     Reading costs as much as there are; walking costs the more, the smaller their share is. Both are
     equal where eligible times share is constant.
     """
-    even = math.sqrt(ROWS_PER_STEP * max(reach.eligible, reach.total))
-    return reach.eligible <= max(SMALL_ROWS, min(LARGE_ROWS, even))
+    return max(SMALL_ROWS, min(LARGE_ROWS, math.isqrt(ROWS_PER_STEP * total)))

@@ -60,8 +60,13 @@ async def remove(connection: Connection, key: Key, document: str) -> None:
         "  returning words, stems),"
         " counted as (select term, count(*) as chunks"
         "  from gone, unnest(tsvector_to_array(words)) as term group by term),"
+        # A word that stands nowhere any more goes as well: it may have been a secret.
+        " forgotten as (delete from terms t using counted"
+        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term"
+        "  and t.chunks <= counted.chunks),"
         " corrected as (update terms t set chunks = t.chunks - counted.chunks from counted"
-        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term)"
+        "  where t.tenant = $1 and t.collection = $2 and t.term = counted.term"
+        "  and t.chunks > counted.chunks)"
         " update collections set chunks = chunks - (select count(*) from gone),"
         "  stems = stems - (select coalesce(sum(stems), 0) from gone)"
         " where tenant = $1 and name = $2",

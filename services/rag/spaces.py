@@ -1,9 +1,10 @@
 """The embedder that is wanted and, until it has seen every document, the one that answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -19,9 +20,11 @@ from services.rag.vectors import Vectors
 
 LOOK_SECONDS = 2.0  # how often to see whether the wanted embedder has caught up
 RENEW_SECONDS = 300.0  # how often to look for documents that another process made otherwise
+RETRY_SECONDS = 0.25
 GRACE_SECONDS = 5.0  # for questions that the earlier embedder is busy with
 PROBE = "How long is a vector?"
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 Run = Callable[[Embedder], AbstractAsyncContextManager[Batcher[str, Vector]]]
 Load = Callable[[str], Embedder]
@@ -75,7 +78,7 @@ async def opened(
         space = await _entered(stack, run, database, wanted, reference)
         number = space.vectors.number
         earlier = None
-        if not await vectors.are_complete(database, number):
+        if not await _patiently(lambda: vectors.are_complete(database, number)):
             earlier = await _earlier(until_cut_over, run, load, database, number)
         spaces = Spaces(space, earlier)
         watcher = asyncio.create_task(_watch(spaces, database, jobs, number, until_cut_over))
@@ -92,7 +95,7 @@ async def _entered(
     batcher = await stack.enter_async_context(run(embedder))
     dimensions = len(await batcher.submit(PROBE))
     name = f"{embedder.name}@{embedder.revision}"
-    found = await vectors.registered(database, name, reference, dimensions)
+    found = await _patiently(lambda: vectors.registered(database, name, reference, dimensions))
     return Space(found, batcher, getattr(embedder, "count_tokens", None))
 
 
@@ -100,7 +103,7 @@ async def _earlier(
     stack: AsyncExitStack, run: Run, load: Load, database: Database, number: int
 ) -> Space | None:
     """Return the embedder that made most documents' vectors, if it can still be had."""
-    found = await vectors.fullest_but(database, number)
+    found = await _patiently(lambda: vectors.fullest_but(database, number))
     if found is None:
         return None
     before, reference = found
@@ -115,6 +118,16 @@ async def _earlier(
         return None
     log.info("earlier_embedder_answers", embedder=name)
     return Space(before, await stack.enter_async_context(run(embedder)))
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask the database again until it is there: it may go away while a service starts."""
+    while True:
+        try:
+            return await ask()
+        except NotReady as error:
+            log.warning("start_waits", reason=error.detail)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _watch(
@@ -135,4 +148,6 @@ async def _watch(
                 await until_cut_over.aclose()
         except NotReady as error:
             log.warning("embedder_watch_waits", reason=error.detail)
+        except Exception:
+            log.exception("embedder_watch_stumbled")
         await asyncio.sleep(LOOK_SECONDS)

@@ -58,9 +58,9 @@ class Store:
         async with self._database.connection() as connection:
             rows = await connection.fetch(
                 "select c.name, c.description, c.chunking, c.chunks, c.changes, c.created_at,"
-                " count(d.id) filter (where d.status = 'ready') as documents,"
-                " count(d.id) filter (where d.status = 'waiting') as waiting,"
-                " count(d.id) filter (where d.status = 'failed') as failed"
+                " count(*) filter (where d.status = 'ready') as documents,"
+                " count(*) filter (where d.status = 'waiting') as waiting,"
+                " count(*) filter (where d.status = 'failed') as failed"
                 " from collections c left join documents d"
                 " on d.tenant = c.tenant and d.collection = c.name"
                 " where c.tenant = $1 and ($2::text is null or c.name = $2)"

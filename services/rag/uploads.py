@@ -133,13 +133,18 @@ def _where(name: str, place: str) -> str:
 
 
 def _identity(name: str, key: str | None = None) -> str:
-    """Make the file's name, and a row's key behind it, fit for a URL's path."""
-    end = f":{_fit(key)[:KEY_CHARS]}" if key else ""
-    return (_fit(name).lstrip(".~ @:+()-")[: ID_CHARS - len(end)] or "file") + end
+    """Make the file's name, and a row's key behind it, fit for a URL's path: `folder:faq.csv:7`."""
+    end = f":{_fit(key, KEY_CHARS)}" if key else ""
+    return _fit(name.replace("/", ":"), ID_CHARS - len(end)) + end
 
 
-def _fit(text: str) -> str:
-    return "".join(char if char.isalnum() or char in "._~ @:+()-" else "-" for char in text)
+def _fit(text: str, room: int) -> str:
+    """Return the text if it fits, else what does of it, and a checksum to tell others apart."""
+    allowed = "".join(char if char.isalnum() or char in "._~ @:+()-" else "-" for char in text)
+    fit = allowed.lstrip(".~ @:+()-")
+    if fit == text and len(fit) <= room:
+        return fit
+    return f"{fit[: room - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}".lstrip("~")
 
 
 def _validated(model: type[P], body: bytes, where: str) -> P:

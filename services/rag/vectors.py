@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 
 from services.rag import planner
-from services.rag.database import MIGRATION_LOCK, Connection, Database, Row
+from services.rag.database import MIGRATION_LOCK, Connection, Database, DatabaseUnfit, Row
 from services.rag.filters import Filter, condition
-from services.rag.planner import Reach
 
 ROWS_PER_STATEMENT = 64  # encoding more at once would hold up the event loop
 INDEXED_DIMENSIONS = 4000  # the most of a half vector that pgvector indexes
@@ -42,14 +41,22 @@ WALKED = """with near as materialized (
 # One by one, for a join might take the order away.
 LOOKED_UP = """and (select {kept} from documents d where d.tenant = v.tenant
     and d.collection = v.collection and d.id = v.document and d.version = v.version)"""
-# What lies beyond the limit makes no difference to the plan.
-REACH = """select
+SIZES = """select
     (select chunks from collections where tenant = $1 and name = $2) as chunks,
-    (select reltuples::bigint from pg_class where oid = $3::text::regclass) as total,
-    (select coalesce(sum(kept.chunks), 0) from (
-        select d.chunks from documents d
-        where d.tenant = $1 and d.collection = $2 and d.chunks > 0 and {kept} limit $4) kept
-    ) as kept"""
+    (select reltuples::bigint from pg_class where oid = $3::text::regclass) as total"""
+# The first row tells how many chunks the filter keeps, and no more than that there are too many.
+FEW = """with kept as materialized (
+        select d.id, d.version, d.chunks from documents d
+        where d.tenant = $1 and d.collection = $2 and d.chunks > 0 and {kept} limit $5 + 1),
+    counted as (select coalesce(sum(chunks), 0) as chunks from kept),
+    near as (
+        select v.document, v.position, 1 - (v.embedding <=> $3) as score
+        from kept join {table} v on v.tenant = $1 and v.collection = $2
+            and v.document = kept.id and v.version = kept.version
+        where (select chunks from counted) <= $5
+        order by (v.embedding <=> $3) + 0, v.document, v.position limit $4)
+    select null as document, null as position, chunks::float8 as score from counted
+    union all select * from near"""
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,40 @@ class Vectors:
     ) -> list[Row]:
         """Return document, position and cosine of the nearest visible chunks, nearest first."""
         half = HalfVector(vector)
-        reach = await self._reach(connection, key, where)
-        if reach.eligible == 0:
-            return []
-        if self.dimensions > INDEXED_DIMENSIONS or planner.is_exact(reach):
+        row = await connection.fetchrow(SIZES, *key, self.table)
+        chunks = row["chunks"] or 0
+        # The server's own count is late; there are at least the collection's.
+        most = planner.most_exact(max(row["total"], chunks))
+        if self.dimensions > INDEXED_DIMENSIONS or chunks <= most:
             return await self.exact(connection, key, half, where, limit)
+        eligible = chunks
+        if where:
+            found, eligible = await self._few(connection, key, half, where, limit, most)
+            if eligible <= most:
+                return found
         found = await self.walked(connection, key, half, where, limit)
-        if len(found) >= min(limit, reach.eligible):
+        if len(found) >= min(limit, eligible):
             return found
         return await self.exact(connection, key, half, where, limit)
+
+    async def _few(
+        self,
+        connection: Connection,
+        key: Key,
+        vector: HalfVector,
+        where: Filter,
+        limit: int,
+        most: int,
+    ) -> tuple[list[Row], int]:
+        """Compare with what the filter keeps if that is not too much; return how much it is.
+
+        Of more than `most` only that they are more is known.
+        """
+        kept = condition(where, first=6)
+        count, *rows = await connection.fetch(
+            FEW.format(table=self.table, kept=kept.sql), *key, vector, limit, most, *kept.values
+        )
+        return rows, int(count["score"])
 
     async def exact(
         self, connection: Connection, key: Key, vector: HalfVector, where: Filter, limit: int
@@ -126,22 +158,14 @@ class Vectors:
             await inner.rollback()  # only this takes the settings back within a transaction
         return rows
 
-    async def _reach(self, connection: Connection, key: Key, where: Filter) -> Reach:
-        kept = condition(where, first=5)
-        row = await connection.fetchrow(
-            REACH.format(kept=kept.sql if kept.values else "false"),
-            *(*key, self.table, planner.LARGE_ROWS + 1, *kept.values),
-        )
-        chunks = row["chunks"] or 0
-        eligible = min(chunks, row["kept"]) if kept.values else chunks
-        # The server's own count is late; there are at least the collection's.
-        return Reach(eligible, max(row["total"], chunks))
-
 
 async def registered(
     database: Database, name: str, reference: str | None, dimensions: int
 ) -> Vectors:
-    """Return the embedder's vectors, after making their table if there is none."""
+    """Return the embedder's vectors, after making their table if there is none.
+
+    Raises DatabaseUnfit when the embedder has changed under its name.
+    """
     async with database.transaction() as connection:
         await connection.execute("select pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         row = await connection.fetchrow(
@@ -157,6 +181,11 @@ async def registered(
             await connection.execute(
                 "select make_vectors($1, $2), index_vectors($1, $2)", row["number"], dimensions
             )
+    if row["dimensions"] != dimensions:
+        raise DatabaseUnfit(
+            f"The embedder {name} made vectors of {row['dimensions']} numbers before and makes "
+            f"{dimensions} now: it needs another revision, or `select rag.drop_embedder('{name}')`."
+        )
     return Vectors(row["number"], row["name"], row["dimensions"])
 
 

@@ -65,6 +65,7 @@ async def _one(folder: Path, replicas: int, ingests: int, seed: int) -> dict[str
             ends = await clients.check()
         finally:
             await clients.close()
+    clients.violations += system.failed_starts()
     if not is_indexed:
         clients.violations.append(f"documents still wait after {INDEXED_SECONDS} s")
     clients.violations += await _recounted(system.database_folder)

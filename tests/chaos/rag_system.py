@@ -71,6 +71,13 @@ class RagSystem:
             return False
         return True
 
+    def failed_starts(self) -> list[str]:
+        """Return the logs' lines about services that ended by themselves."""
+        lines = [
+            line for log in self._folder.glob("*.log") for line in log.read_text().splitlines()
+        ]
+        return [line[:2000] for line in lines if "start_or_stop_failed" in line]
+
     async def stop(self) -> None:
         """End the services gently, then the server."""
         for service in self.services:

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
 from services.rag.postgres import Postgres
 from tests.rag.support import HashEmbedder, fill, rag, search
 
-DOCUMENTS = [
+DOCUMENTS: list[dict[str, Any]] = [
     {
         "id": "cats",
         "title": "Cats",

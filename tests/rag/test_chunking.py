@@ -108,7 +108,7 @@ MODES = st.builds(
 @given(TEXTS, MODES)
 def test_every_mode_covers_every_visible_character_in_order(text, chunking):
     spans = cut(text, chunking, default_words=20)
-    covered = set()
+    covered: set[int] = set()
     for span in spans:
         assert text[span.start : span.end].strip() == text[span.start : span.end] != ""
         covered.update(range(span.start, span.end))

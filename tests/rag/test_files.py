@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -103,6 +104,29 @@ async def test_a_row_that_left_its_file_is_deleted_and_the_others_stay_as_they_a
     assert again.json()["documents"] == [kept]
     assert (await client.get(f"{DOCUMENTS}/{gone['id']}")).status_code == 404
     assert {one["title"] for one in await search(client, "open street")} == {"Where?"}
+
+
+NAMES = [
+    ("a.md", "a.md"),
+    ("deep/er/guía rápida.md", "deep:er:guía rápida.md"),
+    ("what?.md", "what-.md~"),
+    ("what*.md", "what-.md~"),
+    ("../up.md", "up.md~"),
+    ("x" * 300 + ".md", "x" * 191 + "~"),
+    ("日本.md", "日本.md"),
+    ("???.md", "md~"),
+]
+
+
+async def test_documents_are_called_like_their_files_and_no_two_alike(client):
+    await client.put("/v1/collections/docs")
+    parts = [("files", (name, b"Text.")) for name, _ in NAMES]
+    answer = await client.post(DOCUMENTS, files=parts)
+    ids = [one["id"] for one in answer.json()["documents"]]
+    assert len(set(ids)) == len(NAMES)
+    assert all(one.startswith(start) for one, (_, start) in zip(ids, NAMES, strict=True)), ids
+    for one in ids:
+        assert (await client.get(f"{DOCUMENTS}/{quote(one)}")).status_code == 200
 
 
 async def test_metadata_of_the_form_stand_in_every_document(client):

@@ -9,7 +9,9 @@ from pydantic import SecretStr
 
 from services.qa.app import create_app as create_qa
 from services.rag.app import create_app
+from services.rag.chunking import cut
 from services.rag.model import load
+from services.rag.schemas import Chunking
 from services.rag.settings import Settings
 from tests.rag.support import fill, search
 from tests.support import Network, serve
@@ -79,3 +81,18 @@ def test_a_text_longer_than_the_window_counts_to_its_end():
     plain, other = embedder.embed([start, start + "Volcanoes erupt. " * 150])
     assert plain @ plain == pytest.approx(1.0, abs=1e-3)
     assert plain @ other < 0.95
+
+
+def test_tokens_are_counted_as_the_embedder_reads_them():
+    assert load(Settings()).count_tokens("Volcanoes erupt.") > 3  # "volcanoes" is in pieces
+
+
+def test_a_budget_of_tokens_holds_with_the_real_tokenizer():
+    embedder = load(Settings())
+    text = "Вулканы извергаются редко. Volcanoes erupt 🌋 seldom, e.g. in 1991. " * 40
+    spans = cut(
+        text, Chunking(max_tokens=64), default_words=160, count_tokens=embedder.count_tokens
+    )
+    sizes = [embedder.count_tokens(text[span.start : span.end]) for span in spans]
+    assert max(sizes) <= 64
+    assert len(sizes) < 2 * sum(sizes) / 64

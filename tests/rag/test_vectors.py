@@ -8,9 +8,9 @@ import pytest
 from pgvector import HalfVector
 
 from services.rag import vectors
-from services.rag.database import Connection, opened
+from services.rag.database import Connection, DatabaseUnfit, opened
 from services.rag.filters import Filter
-from services.rag.planner import LARGE_ROWS, SMALL_ROWS, Reach, is_exact
+from services.rag.planner import LARGE_ROWS, SMALL_ROWS, most_exact
 from services.rag.vectors import Vectors
 
 DIMENSIONS = 32
@@ -27,13 +27,12 @@ PLANS = [
     (20_000, 200_000, False),  # 10 %
     (100_000, 10_000_000, True),
     (LARGE_ROWS + 1, 100_000_000, False),
-    (5_000, 0, False),  # the server has not counted yet: the collection is all there is
 ]
 
 
 @pytest.mark.parametrize(("eligible", "total", "expected"), PLANS)
 def test_few_vectors_or_a_small_share_are_read_whole(eligible, total, expected):
-    assert is_exact(Reach(eligible, total)) is expected
+    assert (eligible <= most_exact(total)) is expected
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,9 @@ def _truth(rows: Any, query: Any, kept: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
-@pytest.mark.parametrize("where", [None, {"half": 1}, {"rare": 7}, {"rare": list(range(20))}])
+@pytest.mark.parametrize(
+    "where", [None, {"half": 1}, {"half": [0, 1]}, {"rare": 7}, {"rare": list(range(20))}]
+)
 async def test_the_nearest_are_found_for_any_tenant_and_filter(filled, tenant, where):
     connection, table, known = filled
     rows, hits, wanted = known[tenant], 0, 0
@@ -143,3 +144,10 @@ async def test_the_walk_uses_the_index_and_the_exact_search_does_not(filled):
             plans.append("\n".join(line[0] for line in lines))
     assert f"{table.table}_near" in plans[0]
     assert f"{table.table}_near" not in plans[1]
+
+
+@pytest.mark.usefixtures("filled")
+async def test_an_embedder_that_changed_its_length_under_its_name_is_refused(database_url):
+    async with opened(database_url, connections=1) as database:
+        with pytest.raises(DatabaseUnfit, match="32 numbers before"):
+            await vectors.registered(database, "planned@1", None, DIMENSIONS + 1)

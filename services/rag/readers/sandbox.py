@@ -1,6 +1,7 @@
 """Parse a foreign format in a process of its own: broken or hostile files end that one only."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def read(module: str, content: bytes, options: Options, seconds: int) -> list[Dr
             input=content,
             capture_output=True,
             timeout=seconds,
+            env={"PATH": os.defpath, "PYTHONPATH": str(ROOT)},  # no secrets for a parser gone bad
             cwd=ROOT,
             check=False,
         )
