@@ -38,19 +38,23 @@ from kit.batching import Batcher
 from kit.client import ServiceClient
 from kit.metrics import Metrics
 from services.qa.app import create_app as create_qa
-from services.rag import evidence, model, postgres
+from services.rag import evidence, model, postgres, ranker
 from services.rag.answers import Answerer
 from services.rag.database import Database, opened
-from services.rag.evidence import Signs
+from services.rag.evidence import Candidate, Signs
 from services.rag.filters import Filter
+from services.rag.followups import FollowUps
 from services.rag.language import detect
 from services.rag.memory import Memory
 from services.rag.model import Vector
+from services.rag.postings import Key
+from services.rag.ranker import Ranker
 from services.rag.retrieval import Retrieval
 from services.rag.schemas import NewDocument
 from services.rag.settings import Settings
 from services.rag.spaces import Spaces
 from services.rag.store import Store
+from training.qa.scores import exact, f1
 
 KNOWLEDGE = Path(__file__).parents[1] / "local" / "knowledge"
 KNOWLEDGE_QUESTIONS = Path(__file__).with_name("knowledge_questions.json")
@@ -70,6 +74,7 @@ class Question:
     part: int
     start: int
     end: int
+    gold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class Asked:
     right: list[bool]
     texts: list[str]
     milliseconds: float
+    exact: float = 0.0
+    """Whether the words marked in the best sentence are a gold answer, as SQuAD's script sees it."""
+    f1: float = 0.0
 
 
 class Remembering(httpx2.AsyncBaseTransport):
@@ -130,7 +138,22 @@ class System:
             holds = start <= question.start and question.end <= end
             right.append(holds and one.passage.document_id == question.document)
         texts = [one.passage.text[one.place.start : one.place.end] for one in found]
-        return Asked(signs, scores, right, texts, milliseconds)
+        words = _words(found, scores)
+        language = detect(question.text)
+        return Asked(
+            *(signs, scores, right, texts, milliseconds),
+            exact=exact(words, question.gold, language) if question.gold else 0.0,
+            f1=f1(words, question.gold, language) if question.gold else 0.0,
+        )
+
+
+def _words(found: list[Candidate], scores: list[float]) -> str:
+    """Return the words that `ask` marks in the likeliest sentence, or the whole of it."""
+    if not found:
+        return ""
+    best = found[max(range(len(found)), key=scores.__getitem__)]
+    span = best.span or best.place
+    return best.passage.text[span.start : span.end]
 
 
 @asynccontextmanager
@@ -154,10 +177,18 @@ async def running(folder: Path) -> AsyncGenerator[System]:
 
 def _answerer(settings: Settings, database: Database, known: Spaces, qa: ServiceClient) -> Answerer:
     weights = settings.dense_weights
-    retrieval = Retrieval(database, known, dense_weights=weights)
-    threshold = settings.answer_threshold
-    memory = Memory(database)
-    return Answerer(retrieval, memory, qa, passages=settings.passages, threshold=threshold)
+    loaded = ranker.load(settings)
+
+    async def ranker_of(_: Key) -> Ranker | None:
+        return loaded
+
+    retrieval = Retrieval(database, known, dense_weights=weights, ranker_of=ranker_of)
+    memory = Memory(database, days=settings.conversation_days)
+    return Answerer(
+        *(retrieval, memory, FollowUps(memory, None, turns=settings.memory_turns), qa),
+        passages=settings.passages,
+        threshold=settings.answer_threshold,
+    )
 
 
 def read(folder: Path, language: str) -> tuple[list[NewDocument], list[Question]]:
@@ -174,7 +205,10 @@ def read(folder: Path, language: str) -> tuple[list[NewDocument], list[Question]
             for one in paragraph["qas"]:
                 gold = one["answers"][0]
                 end = gold["answer_start"] + len(gold["text"])
-                questions.append(Question(one["question"], name, part, gold["answer_start"], end))
+                gold_texts = tuple(answer["text"] for answer in one["answers"])
+                questions.append(
+                    Question(one["question"], name, part, gold["answer_start"], end, gold_texts)
+                )
     random.Random(1).shuffle(questions)
     return documents, questions
 
@@ -218,6 +252,18 @@ def quality(
         "precision": round(sum(shown) / len(shown), 3) if shown else 0.0,
         "coverage": round(sum(shown) / len(tops), 3),
         "false_answers": round(sum(false) / len(false), 3),
+        **_words_right(answerable, tops, threshold),
+    }
+
+
+def _words_right(
+    asked: Sequence[Asked], tops: Sequence[tuple[float, bool]], threshold: float
+) -> dict[str, float]:
+    """Return exact match and F1 of the marked words, over all questions: no answer counts as 0."""
+    shown = [one for one, (score, _) in zip(asked, tops, strict=True) if score >= threshold]
+    return {
+        "exact_match": round(sum(one.exact for one in shown) / len(asked), 3),
+        "f1": round(sum(one.f1 for one in shown) / len(asked), 3),
     }
 
 

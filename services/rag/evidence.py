@@ -57,6 +57,8 @@ class Candidate:
     passage: Passage
     place: Span
     signs: Signs
+    span: Span | None = None
+    """The likeliest of qa's places in it."""
 
 
 def candidates(
@@ -70,9 +72,11 @@ def candidates(
     """Return the passage's sentences, not its headings, as candidates; `rarity` weighs the question's stems."""
     text = passage.text
     likely = dict.fromkeys(sentences(text), 0.0)
-    for span, probability in reading.spans:
+    spans: dict[Span, Span] = {}
+    for span, probability in sorted(reading.spans, key=lambda pair: -pair[1]):
         place = around(text, span.start, span.end)
         likely[place] = likely.get(place, 0.0) + probability
+        spans.setdefault(place, span)
     languages = language.candidates(question)
     whole = share(f"{passage.title}\n{text}", languages, rarity)
     return [
@@ -85,6 +89,7 @@ def candidates(
                 passage_words=whole,
                 first=float(is_first),
             ),
+            spans.get(place),
         )
         for place, probability in likely.items()
         if not _is_heading(text[place.start : place.end])

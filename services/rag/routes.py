@@ -1,9 +1,10 @@
 """Speak HTTP: collections, documents, search, ask, conversations."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -12,7 +13,7 @@ from kit.errors import ServiceError
 from services.rag.answers import Answerer, Asked
 from services.rag.ingest import Ingest
 from services.rag.memory import Memory
-from services.rag.retrieval import Retrieval
+from services.rag.retrieval import Retrieval, Wish
 from services.rag.schemas import (
     DOCUMENT_ID,
     NAME,
@@ -21,9 +22,11 @@ from services.rag.schemas import (
     Collection,
     Collections,
     Conversation,
+    Conversations,
     NewCollection,
     SearchRequest,
     SearchResults,
+    Token,
 )
 from services.rag.store import Store
 
@@ -96,10 +99,11 @@ async def search(
 
     `filter` keeps documents whose metadata holds the given value, or one of a list of values.
     """
-    results = await retrieval.search(
-        (tenant, name), body.query, k=body.k, mode=body.mode, where=body.filter
-    )
-    return SearchResults(mode=body.mode, results=results)
+    wish = Wish(body.k, body.mode, body.filter, body.fusion, body.rerank)
+    best = await retrieval.found((tenant, name), body.query, wish)
+    stems = await retrieval.rarity((tenant, name), body.query) if body.highlight else None
+    shown = [one.shown(explain=body.explain, stems=stems, query=body.query) for one in best]
+    return SearchResults(mode=body.mode, results=shown)
 
 
 @router.post(
@@ -109,10 +113,12 @@ async def search(
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def ask(name: Name, body: AskRequest, tenant: Tenant, answerer: AnswererDep) -> Any:
-    """Answer a question with the sentence that holds the answer and where it stands.
+    """Answer a question from the documents, with the places that say so.
 
-    When the documents hold none, `answered` is false and the citations are the closest passages.
-    With `stream` the events `passages` and `answer` come as soon as they are known.
+    By default `answer` is the sentence that holds the answer. With a language model (`RAG_LLM_URL`)
+    it is written, and each of its sentences was checked against its citation. When the documents
+    hold no answer, `answered` is false and the citations are the closest passages. With `stream`
+    the events `passages`, `token` (a written sentence) and `answer` come as soon as they are known.
     """
     asked = await answerer.find(
         (tenant, name), body.question, conversation=body.conversation_id, where=body.filter
@@ -120,6 +126,14 @@ async def ask(name: Name, body: AskRequest, tenant: Tenant, answerer: AnswererDe
     if body.stream:
         return StreamingResponse(_events(answerer, asked), media_type="text/event-stream")
     return await answerer.answer(asked)
+
+
+@router.get("/conversations", summary="List conversations")
+async def list_conversations(
+    tenant: Tenant, memory: MemoryDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> Conversations:
+    """Return the tenant's conversations, the one used last first."""
+    return Conversations(conversations=await memory.conversations(tenant, limit))
 
 
 @router.get("/conversations/{conversation_id}", summary="Read a conversation")
@@ -139,10 +153,12 @@ async def delete_conversation(
 
 
 async def _events(answerer: Answerer, asked: Asked) -> AsyncGenerator[str]:
-    """Send the passages, then the answer; a failure after the first byte is an event as well."""
+    """Send passages, sentences and the answer; a failure after the first byte is an event as well."""
     yield _event("passages", SearchResults(mode="hybrid", results=asked.passages))
     try:
-        yield _event("answer", await answerer.answer(asked))
+        async with aclosing(answerer.stream(asked)) as pieces:
+            async for piece in pieces:
+                yield _event("token" if isinstance(piece, Token) else "answer", piece)
     except ServiceError as error:
         yield _event("error", Failure(status=int(error.status), detail=error.detail))
 

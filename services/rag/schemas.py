@@ -10,6 +10,7 @@ DOCUMENT_ID = r"^\w[\w.~ @:+()-]{0,199}$"
 
 Language = Literal["en", "es", "ru"]
 Mode = Literal["hybrid", "dense", "keyword"]
+Fusion = Literal["shares", "rrf"]
 DocumentStatus = Literal["waiting", "ready", "failed"]
 
 
@@ -24,6 +25,10 @@ def _with_letters(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
+
+
+def _is_none(value: object) -> bool:
+    return value is None  # what nobody asked for is left out
 
 
 Storable = AfterValidator(_storable)
@@ -182,6 +187,14 @@ class SearchRequest(Strict):
     k: Annotated[int, Field(ge=1, le=100)] = 10
     mode: Mode = "hybrid"
     filter: Filter | None = None
+    fusion: Fusion = "shares"
+    """How hybrid search adds up: shares of the best score, or reciprocal ranks."""
+    rerank: bool = True
+    """Whether the ranker, and the cross-encoder if one is set, order what hybrid search found."""
+    highlight: bool = False
+    """Whether to mark the question's words."""
+    explain: bool = False
+    """Whether to say how each score came about."""
 
 
 class Citation(BaseModel):
@@ -196,6 +209,24 @@ class Citation(BaseModel):
     score: float
 
 
+class Highlight(BaseModel):
+    """A word of the question, in characters of the document's text."""
+
+    start: int
+    end: int
+
+
+class Explanation(BaseModel):
+    """How a score came about: fused from both legs, then the ranker's, then the cross-encoder's."""
+
+    fused_score: float
+    ranker: str | None
+    ranker_score: float | None
+    reranker_score: float | None
+    features: dict[str, float]
+    """What the ranker saw: services/rag/features.py."""
+
+
 class Passage(Citation):
     """A found chunk, and why it stands where it does."""
 
@@ -204,6 +235,8 @@ class Passage(Citation):
     dense_score: float | None = None
     keyword_rank: int | None = None
     keyword_score: float | None = None
+    highlights: Annotated[list[Highlight] | None, Field(exclude_if=_is_none)] = None
+    explanation: Annotated[Explanation | None, Field(exclude_if=_is_none)] = None
 
 
 class SearchResults(BaseModel):
@@ -211,6 +244,13 @@ class SearchResults(BaseModel):
 
     mode: Mode
     results: list[Passage]
+
+
+class CollectionRanker(BaseModel):
+    """A collection's own ranker."""
+
+    name: str
+    sha256: str
 
 
 class AskRequest(Strict):
@@ -222,13 +262,42 @@ class AskRequest(Strict):
     filter: Filter | None = None
 
 
+class Sentence(BaseModel):
+    """A sentence of an answer and which of the citations bear it out, counted from 0."""
+
+    text: str
+    citations: list[int]
+
+
+class Words(BaseModel):
+    """The words of a quoted sentence that answer, in characters of the document's text."""
+
+    text: str
+    start: int
+    end: int
+
+
 class Answer(BaseModel):
-    """A sentence of the documents, its line breaks joined, or the closest passages instead."""
+    """What the documents say, or the closest passages instead.
+
+    `quoted` is a sentence of the documents, its line breaks joined; `written` is a language
+    model's, of whose sentences only those are left that a citation bears out.
+    """
 
     answer: str | None
     answered: bool
+    source: Literal["quoted", "written"] = "quoted"
+    words: Words | None = None
+    sentences: list[Sentence] = []
     citations: list[Citation]
     conversation_id: str
+
+
+class Token(BaseModel):
+    """A piece of an answer that is being written: a whole sentence, for it was checked."""
+
+    text: str
+    citations: list[Citation]
 
 
 class Turn(BaseModel):
@@ -247,4 +316,22 @@ class Conversation(BaseModel):
 
     id: str
     created_at: datetime
+    expires_at: datetime
+    summary: str
+    """Earlier turns in a few words, where a language model is set and the conversation is long."""
     turns: list[Turn]
+
+
+class ConversationSummary(BaseModel):
+    """A conversation without its turns."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    turns: int
+
+
+class Conversations(BaseModel):
+    """A tenant's conversations, the one used last first."""
+
+    conversations: list[ConversationSummary]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from kit.sessions import Precision
 from kit.settings import ServiceSettings
 
 
@@ -36,6 +37,12 @@ class Settings(ServiceSettings):
     """Most pages of a PDF."""
     file_seconds: Annotated[int, Field(ge=1, le=600)] = 60
     """Most time that reading one file may take."""
+    ranker: str = "embedded:rag-ranker"
+    """Reference of the learned ranker of hybrid search; empty: none."""
+    reranker: str = ""
+    """Reference of a cross-encoder that reads the best passages of each search; empty: none."""
+    reranker_precision: Precision = "int8"
+    """Preferred ONNX graph of the cross-encoder."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A document whose worker is silent for this long is taken up again."""
     qa_url: str = "http://127.0.0.1:8002"
@@ -48,3 +55,17 @@ class Settings(ServiceSettings):
     """Passages in which `ask` looks for the answer."""
     answer_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least probability of an answer; below it `ask` says that it does not know."""
+    llm_url: str = ""
+    """OpenAI-compatible server that writes answers, ending in `/v1`; empty: sentences are quoted."""
+    llm_model: str = "default"
+    """Model of that server."""
+    llm_api_key: SecretStr | None = None
+    """Key of that server."""
+    llm_max_tokens: Annotated[int, Field(ge=16, le=32_000)] = 600
+    """Most tokens of a written answer."""
+    prompts_dir: Path | None = None
+    """Folder with `answer.txt`, `question.txt`, `rewrite.txt` or `summary.txt` in place of ours."""
+    memory_turns: Annotated[int, Field(ge=1, le=50)] = 6
+    """Newest turns of a conversation that a follow-up question is understood by."""
+    conversation_days: Annotated[float, Field(gt=0)] = 30.0
+    """After so many days without a question a conversation is gone."""

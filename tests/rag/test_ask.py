@@ -85,6 +85,44 @@ async def test_a_conversation_can_be_read_and_deleted(client):
     assert {answer.status_code for answer in (*gone, late)} == {404}
 
 
+async def test_a_conversation_nobody_goes_on_with_is_gone(database_url, tenant):
+    async with rag(database_url, tenant, answers=ANSWERS) as client:
+        await fill(client, HANDBOOK)
+        old = (await ask(client, "How long do refunds take?"))["conversation_id"]
+        lasting = (await client.get(f"/v1/conversations/{old}")).json()
+    async with rag(database_url, tenant, answers=ANSWERS, conversation_days=1e-9) as client:
+        path = f"/v1/conversations/{old}"
+        gone = [await client.get(path), await client.delete(path)]
+        listed = (await client.get("/v1/conversations")).json()
+        late = await client.post(
+            "/v1/collections/docs/ask", json={"question": "And?", "conversation_id": old}
+        )
+        await ask(client, "How long do refunds take?")  # a new one sweeps the expired
+    async with rag(database_url, tenant, answers=ANSWERS) as client:
+        swept = await client.get(path)
+    assert lasting["expires_at"] > lasting["created_at"]
+    assert {answer.status_code for answer in (*gone, late, swept)} == {404}
+    assert listed == {"conversations": []}
+
+
+async def test_a_tenants_conversations_are_listed_the_last_used_first(client, tenant):
+    await fill(client, HANDBOOK)
+    first = (await ask(client, "How long do refunds take?"))["conversation_id"]
+    second = (await ask(client, "How long do refunds take?"))["conversation_id"]
+    await ask(client, "Why?", conversation_id=first)
+    listed = (await client.get("/v1/conversations")).json()["conversations"]
+    client.headers["X-Tenant"] = f"{tenant}-other"
+    other = (await client.get("/v1/conversations")).json()["conversations"]
+    assert [(one["id"], one["turns"]) for one in listed] == [(first, 2), (second, 1)]
+    assert other == []
+
+
+async def test_the_words_that_answer_stand_within_the_sentence(client):
+    await fill(client, HANDBOOK)
+    words = (await ask(client, "How long do refunds take?"))["words"]
+    assert words["text"] == "five working days" == TEXT[words["start"] : words["end"]]
+
+
 async def test_a_stream_sends_the_passages_and_then_the_answer(client):
     await fill(client, HANDBOOK)
     answer = await client.post(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.rag.followups import by_rule
 from services.rag.language import candidates, detect, points_back, stems
-from services.rag.memory import self_contained
 
 KNOWN = [
     ("Where is the office?", "en"),
@@ -49,8 +49,17 @@ FOLLOW_UPS = [
 
 @pytest.mark.parametrize(("question", "leans"), FOLLOW_UPS)
 def test_a_question_that_leans_on_the_one_before_is_recognised(question, leans):
-    assert self_contained(question, "Before?") == (f"Before? {question}" if leans else question)
-    assert self_contained(question, None) == question
+    before = "What does parking at the clinic cost?"
+    assert by_rule(question, [before]) == (f"{before} {question}" if leans else question)
+    assert by_rule(question, []) == question
+
+
+def test_a_follow_up_of_a_follow_up_leans_on_all_before_it():
+    asked = ["Do you refund an order from abroad?", "How long does it take?"]
+    assert by_rule("And shipping?", asked) == " ".join([*asked, "And shipping?"])
+    assert by_rule("And shipping?", ["Is the shop in Lima open on Sunday?", *asked]) == " ".join(
+        [*asked, "And shipping?"]
+    )
 
 
 def test_pointing_words_are_looked_for_in_the_language_of_the_question():
