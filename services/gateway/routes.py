@@ -13,9 +13,9 @@ from kit.app import from_lifespan
 from kit.errors import ServiceError, problem_of
 from services.gateway.assist import Assistant, Caller
 from services.gateway.events import MEDIA_TYPE, Emit, EventStream
-from services.gateway.limits import Tenant
+from services.gateway.limits import DEFAULT_TENANT, Tenant
 from services.gateway.schemas import AssistAnswer, AssistRequest, RouteAnswer, Services
-from services.gateway.upstreams import PATHS, Forwarded, Upstreams
+from services.gateway.upstreams import PATHS, WITHOUT_KEY, Forwarded, Upstreams
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})\b")
@@ -102,7 +102,10 @@ def _pass_on(service: str) -> Callable[..., Awaitable[Response]]:
     async def pass_on(request: Request, upstreams: UpstreamsDep, tenant: Tenant) -> Response:
         return Forwarded(request, upstreams[service], tenant)
 
-    return pass_on
+    async def pass_on_without_key(request: Request, upstreams: UpstreamsDep) -> Response:
+        return Forwarded(request, upstreams[service], DEFAULT_TENANT)
+
+    return pass_on_without_key if service in WITHOUT_KEY else pass_on
 
 
 for _service, _prefixes in PATHS.items():

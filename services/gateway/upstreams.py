@@ -36,8 +36,12 @@ PATHS = {
         "/hf/feature-extraction",
         "/hf/sentence-similarity",
     ),
+    "console": ("/console",),
 }
 """Path prefixes by service: a path belongs to a prefix that it equals or continues after a `/`."""
+
+WITHOUT_KEY = ("console",)
+"""A browser opens a page without a key; what the page then does needs the visitor's own."""
 
 READY_SECONDS = 1.0
 LANGUAGE_MODEL = "llm"
@@ -103,6 +107,7 @@ class Upstreams:
             "qa": settings.qa_url,
             "imagegen": settings.imagegen_url,
             "rag": settings.rag_url,
+            "console": settings.console_url,
         }
         async with AsyncExitStack() as stack:
             clients = {
@@ -208,4 +213,9 @@ def _outgoing(request: Request, tenant: str) -> list[tuple[bytes, bytes]]:
     named = request.headers.get("connection", "").lower().encode("latin-1").split(b",")
     dropped = HOP_BY_HOP | OURS_TO_SET | {name.strip() for name in named}
     kept = [(name, value) for name, value in request.headers.raw if name not in dropped]
+    # A page must know its outer address; a proxy before this one knows better.
+    if "x-forwarded-host" not in request.headers and "host" in request.headers:
+        kept.append((b"x-forwarded-host", request.headers["host"].encode("latin-1")))
+    if "x-forwarded-proto" not in request.headers:
+        kept.append((b"x-forwarded-proto", request.url.scheme.encode("ascii")))
     return [*kept, (b"x-tenant", tenant.encode("ascii"))]
