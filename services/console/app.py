@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from kit import settings as kit_settings
 from kit.app import Resources, build_app
 from services.console.client import Gateway
+from services.console.document import OwnDocument
 from services.console.page import build_page, looks, translations
 from services.console.routes import PAGE, router
 from services.console.settings import Settings
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None, gateway: Gateway | None = None)
         routers=[router],
         life=life,
     )
+    app.add_middleware(OwnDocument, path=f"{PAGE}/")
     labels = translations()
     gr.mount_gradio_app(
         app,

@@ -30,9 +30,11 @@ def _render(template: str, language: str, **values: Any) -> str:
     )
 
 
-def _percent(share: float) -> int:
-    """Return whole per cents; only what is certain shows 100."""
-    return 100 if share >= 1 else min(99, round(share * 100))
+def _percent(share: float) -> str:
+    """Return whole per cents; only what is certain shows 100, only what is impossible 0."""
+    if 0 < share < 0.01:
+        return "< 1"
+    return "100" if share >= 1 else str(min(99, round(share * 100)))
 
 
 def conversation(turns: Sequence[Turn], thumbnails: Mapping[str, str], language: str) -> str:

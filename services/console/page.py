@@ -6,7 +6,6 @@ from typing import Any
 import gradio as gr
 from gradio.themes.utils.fonts import Font
 
-from services.console import cards
 from services.console.client import Gateway
 from services.console.panels.aside import Key, Services
 from services.console.panels.blend import Blending
@@ -31,12 +30,29 @@ def translations() -> gr.I18n:
 
 def theme() -> gr.themes.Base:
     """Return quiet looks with one accent colour."""
-    return gr.themes.Base(
+    quiet = gr.themes.Base(
         primary_hue="teal",
         neutral_hue="slate",
         radius_size="lg",
         font=FONTS,
         font_mono=MONOSPACED,
+    )
+    # The usual shades have less contrast than WCAG 2.2 asks for.
+    return quiet.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_label_text_color="*neutral_600",
+        block_label_text_color_dark="*neutral_300",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        color_accent="*primary_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        slider_color="*primary_600",
     )
 
 

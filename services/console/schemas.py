@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 INTENTS = ("draw", "blend", "classify", "answer", "ask", "write", "chat")
 MAX_SEED = 2**32
+MAX_STEPS = 100
 AROUND_CHARS = 400
 SHOWN_SCORES = 6
 
@@ -122,11 +123,14 @@ class Wish(BaseModel):
     """What to do, whatever the text sounds like."""
     seed: int | None = Field(None, ge=0, lt=MAX_SEED)
 
+    steps: int | None = Field(None, ge=1, le=MAX_STEPS)
+
     def body(self, intent: str | None) -> dict[str, Any]:
         """Return the gateway's request; options go only to the service that knows them."""
         options: dict[str, Any] = {"intent": intent} if intent else {}
-        if self.seed is not None and intent in ("draw", "blend"):
-            options["seed"] = self.seed
+        if intent in ("draw", "blend"):
+            wanted = {"seed": self.seed, "steps": self.steps}
+            options |= {name: value for name, value in wanted.items() if value is not None}
         body: dict[str, Any] = {"text": self.text, "options": options}
         if self.context:
             body["context"] = self.context

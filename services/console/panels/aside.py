@@ -53,9 +53,9 @@ class Key:
         gr.on([keep.click, self.box.submit], self.keep, [self.box], outputs, **quiet)
         forget.click(self.forget, None, outputs, **quiet)
 
-    async def keep(self, key: str, request: gr.Request) -> tuple[Any, Any, str]:
+    async def keep(self, key: str | None, request: gr.Request) -> tuple[Any, Any, str]:
         """Keep a key that the gateway knows."""
-        language, key = language_of(request), key.strip()
+        language, key = language_of(request), (key or "").strip()
         try:
             await self.screen.gateway.services(key)
         except Unauthorized:

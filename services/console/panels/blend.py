@@ -80,7 +80,7 @@ class Blending:
         first: str | None,
         second: str | None,
         share: int,
-        words: str,
+        words: str | None,
         kept: Any,
         shown: Shown,
         key: str,
@@ -94,7 +94,7 @@ class Blending:
             return
         yield {self.note: ""}
         both = (pictures.encoded(first), pictures.encoded(second))
-        blend = Blend(pictures=both, second_percent=int(share), words=words.strip())
+        blend = Blend(pictures=both, second_percent=int(share), words=(words or "").strip())
         text = say(language, "blend_wish", first=100 - int(share), second=int(share))
         text = f"{text} · {blend.words}" if blend.words else text
         progress = carry_out_blend(self.screen.gateway, blend, text, key, language)

@@ -54,8 +54,8 @@ class Documents:
         language = language_of(request)
         sending = say(language, "uploading", count=len(paths))
         yield {self.status: cards.note(sending), self.files: None}
-        files = [(Path(path).name, Path(path).read_bytes()) for path in paths]
         try:
+            files = [await asyncio.to_thread(_read, Path(path)) for path in paths]
             rows = await self.screen.gateway.add_documents(collection, files, key)
             for _ in range(MOST_LOOKS):
                 yield {self.status: cards.documents(rows, language)}
@@ -71,3 +71,7 @@ class Documents:
         if row["status"] != "waiting":
             return row
         return await self.screen.gateway.document(collection, str(row["id"]), key)
+
+
+def _read(path: Path) -> tuple[str, bytes]:
+    return path.name, path.read_bytes()

@@ -65,6 +65,7 @@ class Screen:
             elem_id="gallery",
             visible=False,
             columns=3,
+            fit_columns=False,
             interactive=False,
             object_fit="cover",
             buttons=["download", "fullscreen"],

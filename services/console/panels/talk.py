@@ -7,7 +7,7 @@ import gradio as gr
 from kit.errors import ServiceError
 from services.console import cards, pictures
 from services.console.panels.screen import Screen, Shown, Updates, language_of, recalled
-from services.console.schemas import MAX_SEED, Wish
+from services.console.schemas import MAX_SEED, MAX_STEPS, Wish
 from services.console.texts import say
 from services.console.wishes import carry_out, problem_of
 
@@ -53,22 +53,21 @@ class Talk:
                     max_lines=12,
                     elem_id="context",
                 )
-                self.seed = gr.Number(
-                    label=t("seed"),
-                    info=t("seed_info"),
-                    precision=0,
-                    minimum=0,
-                    maximum=MAX_SEED - 1,
-                    value=None,
-                    elem_id="seed",
-                )
+                with gr.Row():
+                    self.seed = self._number("seed")
+                    self.steps = self._number("steps")
         self.note = gr.HTML(elem_id="note")
-        screen.painting.render()
-        screen.cancel.render()
+        with gr.Row(elem_id="on-its-way"):
+            screen.painting.render()
+            screen.cancel.render()
         screen.conversation.render()
         self.source = gr.HTML(elem_id="source", js_on_load=SHOW_DIALOG)
         clear = gr.Button(t("clear"), elem_id="clear", size="sm", variant="secondary")
         self._wire(speak, clear)
+
+    def _number(self, name: str) -> gr.Textbox:
+        t = self.screen.say  # Gradio's own number field turns emptiness into 0
+        return gr.Textbox(label=t(name), info=t(f"{name}_info"), max_lines=1, elem_id=name)
 
     def _wire(self, speak: gr.Button, clear: gr.Button) -> None:
         screen = self.screen
@@ -78,7 +77,7 @@ class Talk:
         speak.click(None, js=LISTEN, api_visibility="private")
         self.box.submit(
             self.send,
-            [self.box, self.context, self.seed, *kept],
+            [self.box, self.context, self.seed, self.steps, *kept],
             [*outputs, self.box],
             trigger_mode="multiple",
             **quiet,
@@ -96,8 +95,9 @@ class Talk:
     async def send(
         self,
         box: dict[str, Any],
-        context: str,
-        seed: int | None,
+        context: str | None,
+        seed: str | None,
+        steps: str | None,
         kept: Any,
         shown: Shown,
         key: str,
@@ -107,16 +107,11 @@ class Talk:
         """Carry out what stands in the box."""
         language = language_of(request)
         try:
-            attached, texts = pictures.sorted_files(box.get("files") or [])
-        except pictures.Unusable as file:
-            yield {self.note: cards.note(say(language, "bad_file", name=file), is_problem=True)}
+            wish = _wish(box, context, seed, steps, language)
+        except Unclear as problem:
+            yield {self.note: cards.note(str(problem), is_problem=True)}
             return
-        text = (box.get("text") or "").strip()
-        if not text:
-            yield {self.note: cards.note(say(language, "empty_wish"), is_problem=True)}
-            return
-        context = "\n\n".join(filter(None, [context.strip(), texts.strip()]))
-        wish = Wish(text=text, context=context, pictures=attached, seed=seed, collection=collection)
+        wish = wish.model_copy(update={"collection": collection})
         yield {self.box: gr.MultimodalTextbox({"text": "", "files": []}), self.note: ""}
         async for updates in self._carry_out(wish, kept, shown, key, language):
             yield updates
@@ -185,3 +180,38 @@ class Talk:
         language = language_of(request)
         settled = self.screen.settled([], Shown(), language)
         return {**settled, self.screen.wish: None, self.note: ""}
+
+
+class Unclear(Exception):
+    """What stands in the box cannot be sent; the message says why."""
+
+
+def _wish(
+    box: dict[str, Any], context: str | None, seed: str | None, steps: str | None, language: str
+) -> Wish:
+    """Read the box and what belongs to it; raises Unclear."""
+    try:
+        attached, texts = pictures.sorted_files(box.get("files") or [])
+    except pictures.Unusable as file:
+        raise Unclear(say(language, "bad_file", name=file)) from None
+    text = (box.get("text") or "").strip()
+    if not text:
+        raise Unclear(say(language, "empty_wish"))
+    return Wish(
+        text=text,
+        context="\n\n".join(filter(None, [(context or "").strip(), texts.strip()])),
+        pictures=attached,
+        seed=_whole(seed, "seed", 0, MAX_SEED - 1, language),
+        steps=_whole(steps, "steps", 1, MAX_STEPS, language),
+    )
+
+
+def _whole(typed: str | None, name: str, least: int, most: int, language: str) -> int | None:
+    """Read a number that may be left out."""
+    typed = (typed or "").strip()
+    if not typed:
+        return None
+    if not (typed.isdecimal() and least <= int(typed) <= most):
+        field = say(language, name)
+        raise Unclear(say(language, "bad_number", field=field, least=least, most=most))
+    return int(typed)

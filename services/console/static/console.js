@@ -3,6 +3,8 @@
 window.switchboard = (() => {
   const Recognition = window.SpeechRecognition || window.webkitSpeechRecognition;
   const language = navigator.language;
+  const ours = navigator.languages.map((one) => one.slice(0, 2)).find((one) => /en|es|ru/.test(one));
+  document.documentElement.lang = ours || "en";
   let listening = null;
 
   const isLocal = async () => {
