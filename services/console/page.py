@@ -58,12 +58,10 @@ def theme() -> gr.themes.Base:
 
 def looks() -> dict[str, Any]:
     """Return what Gradio puts into the page's head."""
+    # Not as `css`: Gradio rewrites selectors there, and loses those inside `@media`.
+    style = (STATIC / "console.css").read_text(encoding="utf-8")
     script = (STATIC / "console.js").read_text(encoding="utf-8")
-    return {
-        "theme": theme(),
-        "css_paths": [STATIC / "console.css"],
-        "head": f"<script>{script}</script>",
-    }
+    return {"theme": theme(), "head": f"<style>{style}</style><script>{script}</script>"}
 
 
 def build_page(gateway: Gateway, settings: Settings, say_it: gr.I18n) -> gr.Blocks:
@@ -77,7 +75,7 @@ def build_page(gateway: Gateway, settings: Settings, say_it: gr.I18n) -> gr.Bloc
         screen = Screen(gateway, say_it)
         heading = gr.HTML(f"<h1>{TITLE}</h1>", elem_id="heading")
         with gr.Row(elem_id="columns"):
-            with gr.Column(scale=5, min_width=320, elem_id="main"):
+            with gr.Column(scale=5, min_width=280, elem_id="main"):
                 Talk(screen)
             with gr.Column(scale=3, min_width=280, elem_id="side"):
                 with gr.Accordion(say_it("pictures"), elem_id="pictures"):

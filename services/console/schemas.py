@@ -41,7 +41,8 @@ class Understood(Lenient):
 class Picture(Lenient):
     """A painted picture by its address at the gateway."""
 
-    url: str
+    # It comes back from the browser and is then fetched: no other address may be smuggled in.
+    url: str = Field(pattern=r"^/v1/images/[A-Za-z0-9_-]{1,64}/pictures/\d{1,3}$")
     seed: int
     width: int
     height: int

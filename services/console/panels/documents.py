@@ -34,7 +34,7 @@ class Documents:
             label=t("upload"),
             file_count="multiple",
             file_types=[".md", ".txt", ".json"],
-            height=110,
+            height=150,
             elem_id="files",
         )
         self.status = gr.HTML(elem_id="documents-status")
