@@ -15,7 +15,7 @@ from services.gateway.assist import Assistant, Caller
 from services.gateway.events import MEDIA_TYPE, Emit, EventStream
 from services.gateway.limits import DEFAULT_TENANT, Tenant
 from services.gateway.schemas import AssistAnswer, AssistRequest, RouteAnswer, Services
-from services.gateway.upstreams import PATHS, WITHOUT_KEY, Forwarded, Upstreams
+from services.gateway.upstreams import PAGES, PATHS, Forwarded, Upstreams
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})\b")
@@ -105,7 +105,7 @@ def _pass_on(service: str) -> Callable[..., Awaitable[Response]]:
     async def pass_on_without_key(request: Request, upstreams: UpstreamsDep) -> Response:
         return Forwarded(request, upstreams[service], DEFAULT_TENANT)
 
-    return pass_on_without_key if service in WITHOUT_KEY else pass_on
+    return pass_on_without_key if service in PAGES else pass_on
 
 
 for _service, _prefixes in PATHS.items():

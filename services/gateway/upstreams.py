@@ -40,8 +40,8 @@ PATHS = {
 }
 """Path prefixes by service: a path belongs to a prefix that it equals or continues after a `/`."""
 
-WITHOUT_KEY = ("console",)
-"""A browser opens a page without a key; what the page then does needs the visitor's own."""
+PAGES = ("console",)
+"""For browsers, which open a page without a key; what the page then does needs the visitor's own."""
 
 READY_SECONDS = 1.0
 LANGUAGE_MODEL = "llm"
@@ -93,8 +93,8 @@ class Upstreams:
         return self._clients[service]
 
     def __iter__(self) -> Iterator[ServiceClient]:
-        """Go through the clients of the services, without the language model."""
-        return iter(self._clients.values())
+        """Go through the clients of the services that take work: no pages, no language model."""
+        return (client for name, client in self._clients.items() if name not in PAGES)
 
     @classmethod
     @asynccontextmanager

@@ -16,7 +16,9 @@ from services.gateway.router import Alternative, Explanation, Route, RouteReques
 from services.gateway.settings import Settings
 from tests.support import Network, serve, until
 
-URLS = {f"{name}_url": f"http://{name}" for name in ("classifier", "qa", "imagegen", "rag")}
+URLS = {
+    f"{name}_url": f"http://{name}" for name in ("classifier", "qa", "imagegen", "rag", "console")
+}
 
 
 class FixedRouter:
