@@ -13,6 +13,7 @@ from services.console.document import OwnDocument
 from services.console.page import build_page, looks, translations
 from services.console.routes import PAGE, router
 from services.console.settings import Settings
+from services.console.streams import EndsWithService
 
 
 def create_app(settings: Settings | None = None, gateway: Gateway | None = None) -> FastAPI:
@@ -37,6 +38,9 @@ def create_app(settings: Settings | None = None, gateway: Gateway | None = None)
         life=life,
     )
     app.add_middleware(OwnDocument, path=f"{PAGE}/")
+    app.add_middleware(
+        EndsWithService, path=f"{PAGE}/gradio_api/heartbeat/", health=app.state.health
+    )
     labels = translations()
     gr.mount_gradio_app(
         app,

@@ -1,5 +1,6 @@
 """The gateway's public API, called with the visitor's own key: the console may do nothing by itself."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -16,7 +17,6 @@ from services.console.schemas import Blend, Understood, Wish
 
 EVENTS = "text/event-stream"
 OVER = ("done", "failed", "cancelled")
-INDEX_SECONDS = 60  # that the knowledge base waits with its receipt
 Event = tuple[str, dict[str, Any]]
 """An event's name and its data."""
 
@@ -85,13 +85,13 @@ class Gateway:
         found = await self._sent("GET", place, key)
         if found.status_code == 404:
             await self._json("PUT", place, key, body={})
-        form = httpx2.Request("POST", "http://form", files=[("files", file) for file in files])
+        content, kind = await asyncio.to_thread(_form, files)
         answer = await self._sent(
             "POST",
             f"{place}/documents",
             key,
-            content=form.read(),
-            headers={"Content-Type": form.headers["Content-Type"]},
+            content=content,
+            headers={"Content-Type": kind},
             seconds=self._wish_seconds,
         )
         return list(self._parsed(answer)["documents"])
@@ -159,6 +159,12 @@ class Gateway:
         if answer.status_code == Unauthorized.status:
             raise Unauthorized("The gateway does not know this key.")
         return self._gateway.parsed(answer)
+
+
+def _form(files: Sequence[tuple[str, bytes]]) -> tuple[bytes, str]:
+    """Return a form's body and its type; megabytes take a moment."""
+    form = httpx2.Request("POST", "http://form", files=[("files", file) for file in files])
+    return form.read(), str(form.headers["Content-Type"])
 
 
 def _credentials(key: str) -> dict[str, str]:

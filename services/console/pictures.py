@@ -28,7 +28,7 @@ def thumbnail(content: bytes) -> str:
 
 def kept(content: bytes, name: str, folder: str) -> str:
     """Put the picture, unchanged, where the page may fetch it; returns its path."""
-    return save_bytes_to_cache(content, f"{name}.png", folder)
+    return str(save_bytes_to_cache(content, f"{name}.png", folder))
 
 
 def sorted_files(paths: Sequence[str]) -> tuple[list[str], str]:

@@ -17,7 +17,7 @@ def words(language: str) -> Mapping[str, str]:
         return dict(tomllib.load(file))
 
 
-def say(language: str, name: str, **values: Any) -> str:
+def say(language: str, name: str, /, **values: Any) -> str:
     """Return one text with its gaps filled."""
     return words(language)[name].format(**values)
 

@@ -85,12 +85,13 @@ class Library:
         self.made.append(name)
         return {"name": name}
 
-    async def _add(self, request: Request) -> dict[str, list[str]]:
+    async def _add(self, request: Request) -> dict[str, list[dict[str, str]]]:
         async with request.form() as form:
             files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-            return {
-                "documents": [f"{part.filename}: {(await part.read()).decode()}" for part in files]
-            }
+            documents = [
+                {"id": str(part.filename), "text": (await part.read()).decode()} for part in files
+            ]
+        return {"documents": documents}
 
 
 async def test_a_collection_is_made_once_and_files_arrive_as_they_are():
@@ -98,5 +99,5 @@ async def test_a_collection_is_made_once_and_files_arrive_as_they_are():
     async with before({"rag": library}) as client:
         for name in ("a.md", "отпуск.md"):
             receipts = await client.add_documents("house", [(name, b"# A")], "")
-            assert receipts == [f"{name}: # A"]
+            assert receipts == [{"id": name, "text": "# A"}]
     assert library.made == ["house"]

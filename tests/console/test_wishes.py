@@ -130,7 +130,7 @@ async def test_a_cancelled_picture_is_no_failure():
 
 async def test_a_gateway_that_is_away_is_said_in_the_visitors_language():
     async with before({}) as client:
-        client._gateway._http._transport = _Nobody()  # type: ignore[assignment]
+        client._gateway._http._transport = _Nobody()
         turn = await last_of(carry_out(client, Wish(text="draw"), "", "ru"))
     assert turn.problem == "Шлюз недоступен."
 

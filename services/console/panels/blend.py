@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from services.console import cards, pictures
-from services.console.panels.screen import Screen, Shown, Updates, language_of, recalled
+from services.console.panels.screen import Screen, Shown, Updates, language_of, place, recalled
 from services.console.schemas import Blend
 from services.console.texts import say
 from services.console.wishes import carry_out_blend
@@ -19,7 +19,7 @@ class Blending:
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
         t = screen.say
-        screen.gallery.render()
+        place(screen.gallery)
         self.chosen = gr.State(None)
         with gr.Accordion(t("blend_title"), open=False, elem_id="blend"):
             with gr.Row():

@@ -140,6 +140,11 @@ class Screen:
         return url, small, (path, f"{turn.text} · {seed}")
 
 
+def place(component: Any) -> None:
+    """Put a component that exists already here on the page."""
+    component.render()
+
+
 def _kept(name: str, usual: Any) -> gr.BrowserState:
     return gr.BrowserState(usual, storage_key=f"switchboard-{name}", secret=SCRAMBLED_WITH)
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from kit.errors import ServiceError
 from services.console import cards, pictures
-from services.console.panels.screen import Screen, Shown, Updates, language_of, recalled
+from services.console.panels.screen import Screen, Shown, Updates, language_of, place, recalled
 from services.console.schemas import MAX_SEED, MAX_STEPS, Wish
 from services.console.texts import say
 from services.console.wishes import carry_out, problem_of
@@ -34,7 +34,7 @@ class Talk:
         t = screen.say
         self.box = gr.MultimodalTextbox(
             label=t("wish"),
-            placeholder=t("wish_placeholder"),
+            placeholder=t("wish_placeholder"),  # type: ignore[arg-type] # it is translated all the same
             elem_id="wish",
             sources=["upload"],
             file_count="multiple",
@@ -58,9 +58,9 @@ class Talk:
                     self.steps = self._number("steps")
         self.note = gr.HTML(elem_id="note")
         with gr.Row(elem_id="on-its-way"):
-            screen.painting.render()
-            screen.cancel.render()
-        screen.conversation.render()
+            place(screen.painting)
+            place(screen.cancel)
+        place(screen.conversation)
         self.source = gr.HTML(elem_id="source", js_on_load=SHOW_DIALOG)
         clear = gr.Button(t("clear"), elem_id="clear", size="sm", variant="secondary")
         self._wire(speak, clear)
@@ -193,7 +193,7 @@ def _wish(
     try:
         attached, texts = pictures.sorted_files(box.get("files") or [])
     except pictures.Unusable as file:
-        raise Unclear(say(language, "bad_file", name=file)) from None
+        raise Unclear(say(language, "bad_file", name=str(file))) from None
     text = (box.get("text") or "").strip()
     if not text:
         raise Unclear(say(language, "empty_wish"))
