@@ -14,7 +14,7 @@ TOWER = "The tower was finished in 1889. It was designed by Gustave Eiffel's com
 ON_ITS_WAY = """() => {
   const way = document.querySelector("#painting");
   return way.querySelector("img") && way.querySelector("progress").value > 0
-    && /step \\d+ of 60\\s+about \\d+ s left/.test(way.innerText);
+    && /step \\d+ of 60/.test(way.innerText) && /about \\d+ s left/.test(way.innerText);
 }"""
 HOURS = "# Opening hours\n\nThe library is open from nine to six. The cafe closes at five."
 
