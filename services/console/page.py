@@ -41,6 +41,8 @@ def theme() -> gr.themes.Base:
     return quiet.set(
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
+        block_title_text_color="*neutral_600",
+        block_title_text_color_dark="*neutral_200",
         block_label_text_color="*neutral_600",
         block_label_text_color_dark="*neutral_300",
         block_info_text_color="*neutral_600",

@@ -62,6 +62,7 @@ class Screen:
         self.conversation = gr.HTML(elem_id="conversation", js_on_load=CLICKS, render=False)
         self.gallery = gr.Gallery(
             label=say("gallery"),
+            show_label=False,
             elem_id="gallery",
             visible=False,
             columns=3,
