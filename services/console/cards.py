@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,24 +37,32 @@ def _percent(share: float) -> str:
     return "100" if share >= 1 else str(min(99, round(share * 100)))
 
 
-def conversation(turns: Sequence[Turn], thumbnails: Mapping[str, str], language: str) -> str:
-    """Show the turns, newest first; `thumbnails` holds `data:` URLs by a picture's address."""
+def conversation(
+    turns: Sequence[Turn],
+    thumbnails: Mapping[str, str],
+    language: str,
+    waiting: Collection[str] = (),
+) -> str:
+    """Show the turns, newest first; those whose ids are `waiting` cannot be corrected yet.
+
+    `thumbnails` holds `data:` URLs by a picture's address.
+    """
     return _render(
         "conversation.html",
         language,
         turns=list(reversed(turns)),
         thumbnails=thumbnails,
+        waiting=waiting,
         intents=INTENTS,
         examples=EXAMPLES,
     )
 
 
-def painting(picture: Painting | None, language: str) -> str:
-    """Show how far a picture is, with its preview."""
-    if picture is None:
-        return ""
-    left = picture.seconds_left(time.monotonic())
-    return _render("painting.html", language, picture=picture, seconds=left)
+def paintings(pictures: Sequence[Painting], language: str) -> str:
+    """Show how far pictures are, with their previews."""
+    now = time.monotonic()
+    left = [(picture, picture.seconds_left(now)) for picture in pictures]
+    return _render("paintings.html", language, pictures=left) if left else ""
 
 
 def documents(rows: Sequence[Mapping[str, Any]], language: str) -> str:

@@ -10,7 +10,8 @@ from services.console.client import Gateway
 from services.console.panels.aside import Key, Services
 from services.console.panels.blend import Blending
 from services.console.panels.documents import Documents
-from services.console.panels.screen import Screen, language_of, recalled
+from services.console.panels.screen import Screen, language_of
+from services.console.panels.session import Session
 from services.console.panels.talk import Talk
 from services.console.settings import Settings
 from services.console.texts import LANGUAGES, say, words
@@ -96,12 +97,15 @@ def build_page(gateway: Gateway, settings: Settings, say_it: gr.I18n) -> gr.Bloc
 def _restore_when_opened(
     page: gr.Blocks, screen: Screen, heading: gr.HTML, documents: Documents, services: Services
 ) -> None:
-    async def restore(kept: Any, key: str, collection: str, request: gr.Request) -> dict[Any, Any]:
-        language, turns = language_of(request), recalled(kept)
-        shown = await screen.fetch(turns, key)
+    async def restore(
+        session: Session, kept: Any, key: str, collection: str, request: gr.Request
+    ) -> dict[Any, Any]:
+        language = language_of(request)
+        session.recall(kept)
+        session.shown = await screen.fetch(session.turns, key)
         subtitle = say(language, "subtitle")
         return {
-            **screen.settled(turns, shown, language),
+            **screen.settled(session, language),
             heading: f"<h1>{TITLE}</h1><p>{subtitle}</p>",
             documents.collection: collection,
             services.states: await services.look(key, request),
@@ -109,7 +113,7 @@ def _restore_when_opened(
 
     page.load(
         restore,
-        [screen.turns, screen.key, screen.collection],
+        [screen.session, screen.turns, screen.key, screen.collection],
         [*screen.outputs, heading, documents.collection, services.states],
         show_progress="hidden",
         api_visibility="private",

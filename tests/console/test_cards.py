@@ -41,7 +41,7 @@ def test_nothing_from_outside_becomes_markup():
         cards.services([state], "en"),
         cards.documents([row], "en"),
         cards.note(EVIL),
-        cards.painting(Painting(at=0.0, preview=EVIL), "en"),
+        cards.paintings([Painting(at=0.0, preview=EVIL)], "en"),
     ]
     for html in shown:
         assert "<script" not in html
@@ -49,7 +49,7 @@ def test_nothing_from_outside_becomes_markup():
 
 
 def test_a_preview_is_an_embedded_picture_or_nothing():
-    html = cards.painting(Painting(at=0.0, preview="https://elsewhere.example/x.png"), "en")
+    html = cards.paintings([Painting(at=0.0, preview="https://elsewhere.example/x.png")], "en")
     assert "elsewhere" not in html
 
 
@@ -89,5 +89,5 @@ def test_every_card_speaks_every_language(language: str):
     painting = Painting(at=0.0, status="waiting", place=1, steps=4)
     rows = [{"id": "a", "status": status} for status in ("waiting", "ready", "failed")]
     assert cards.conversation([], {}, language)
-    assert cards.painting(painting, language)
+    assert cards.paintings([painting], language)
     assert cards.documents(rows, language)

@@ -14,7 +14,7 @@ TOWER = "The tower was finished in 1889. It was designed by Gustave Eiffel's com
 ON_ITS_WAY = """() => {
   const way = document.querySelector("#painting");
   return way.querySelector("img") && way.querySelector("progress").value > 0
-    && /step \\d+ of 60/.test(way.innerText) && /about \\d+ s left/.test(way.innerText);
+    && /step \\d+ of 40/.test(way.innerText) && /about \\d+ s left/.test(way.innerText);
 }"""
 HOURS = "# Opening hours\n\nThe library is open from nine to six. The cafe closes at five."
 
@@ -42,13 +42,14 @@ def draw(page: Page, text: str) -> Locator:
 
 
 def open_choices(turn: Locator) -> None:
+    expect(turn.locator(".correct")).to_be_attached()
     if turn.locator("details:not([open])").count():
         turn.locator("summary").click()
 
 
 def test_a_picture_is_seen_while_it_is_painted_and_again_after_a_reload(visit: Visit):
     page = visit()
-    more(page, seed="7", steps="60")
+    more(page, seed="7", steps="40")
     wish(page, "draw a red circle above a blue square")
     page.wait_for_function(ON_ITS_WAY, polling="raf")
     turn = page.locator("#conversation article").first
@@ -112,6 +113,19 @@ def test_what_was_understood_can_be_corrected(visit: Visit):
     expect(turn.locator(".bars li.chosen .name")).to_have_text("gratitude")
     expect(turn.locator(".understood")).to_contain_text("chosen by you")
     expect(page.locator("#conversation article")).to_have_count(1)
+
+
+def test_a_short_wish_does_not_wait_for_a_picture_and_both_are_kept(visit: Visit):
+    page = visit()
+    more(page, steps="40")
+    wish(page, "draw a blue circle")
+    expect(page.locator("#painting progress")).to_be_visible()
+    said = wish(page, "What can you do?")
+    expect(said.locator(".said")).to_be_visible()
+    expect(page.locator("#painting progress")).to_be_visible()
+    expect(page.locator("#conversation figure img")).to_be_visible()
+    page.reload()
+    expect(page.locator("#conversation article")).to_have_count(2)
 
 
 def test_documents_are_read_asked_and_cited(visit: Visit, tmp_path: Path):

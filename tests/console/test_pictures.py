@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from services.console import pictures
-from services.console.panels.screen import MOST_PICTURES, Shown, recalled
+from services.console.panels.session import MOST_PICTURES, Shown, recalled
 from tests.console.support import PICTURE, png
 
 

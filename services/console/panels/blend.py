@@ -5,7 +5,8 @@ from typing import Any
 import gradio as gr
 
 from services.console import cards, pictures
-from services.console.panels.screen import Screen, Shown, Updates, language_of, place, recalled
+from services.console.panels.screen import Screen, Updates, language_of, place
+from services.console.panels.session import Session
 from services.console.schemas import Blend
 from services.console.texts import say
 from services.console.wishes import carry_out_blend
@@ -53,13 +54,12 @@ class Blending:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         screen.gallery.select(self.choose, None, [self.chosen], **quiet)
         for image, take in self.sides:
-            take.click(self.take, [self.chosen, screen.shown], [image, self.note], **quiet)
+            take.click(self.take, [self.chosen, screen.session], [image, self.note], **quiet)
         images = [image for image, _ in self.sides]
         self.button.click(
             self.blend,
-            [*images, self.share, self.words, screen.turns, screen.shown, screen.key],
+            [*images, self.share, self.words, screen.session, screen.turns, screen.key],
             [*screen.outputs, self.note],
-            js=None,
             **quiet,
         )
         self.button.click(None, js=TO_THE_TOP, api_visibility="private")
@@ -68,12 +68,13 @@ class Blending:
         """Remember which picture of the gallery is chosen."""
         return int(event.index)
 
-    def take(self, chosen: int | None, shown: Shown, request: gr.Request) -> tuple[Any, str]:
+    def take(self, chosen: int | None, session: Session, request: gr.Request) -> tuple[Any, str]:
         """Put the chosen picture on one side."""
-        if chosen is None or chosen >= len(shown.items):
+        items = session.shown.items
+        if chosen is None or chosen >= len(items):
             problem = say(language_of(request), "choose_first")
             return gr.skip(), cards.note(problem, is_problem=True)
-        return shown.items[chosen][0], ""
+        return items[chosen][0], ""
 
     async def blend(
         self,
@@ -81,8 +82,8 @@ class Blending:
         second: str | None,
         share: int,
         words: str | None,
+        session: Session,
         kept: Any,
-        shown: Shown,
         key: str,
         request: gr.Request,
     ) -> Updates:
@@ -98,6 +99,6 @@ class Blending:
         text = say(language, "blend_wish", first=100 - int(share), second=int(share))
         text = f"{text} · {blend.words}" if blend.words else text
         progress = carry_out_blend(self.screen.gateway, blend, text, key, language)
-        turns = recalled(kept)
-        async for updates in self.screen.carry_out(progress, turns, shown, key, language):
+        session.recall(kept)
+        async for updates in self.screen.carry_out(progress, session, key, language):
             yield updates

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -11,11 +10,16 @@ from kit.errors import ServiceError
 from services.console import cards, pictures
 from services.console.client import Gateway
 from services.console.painting import Painting
-from services.console.schemas import Turn
+from services.console.panels.session import (
+    MOST_PICTURES,
+    Item,
+    Session,
+    Shown,
+    for_browser,
+)
+from services.console.schemas import Turn, Wish
 from services.console.texts import spoken
 
-MOST_TURNS = 30  # a browser keeps about 5 MB for a site
-MOST_PICTURES = 24
 # The browser's copy is scrambled with this. It is no secret: whoever has the browser has the key.
 SCRAMBLED_WITH = "switchboard-console"
 CLICKS = """
@@ -26,21 +30,6 @@ element.addEventListener('click', event => {
 """
 
 Updates = AsyncGenerator[dict[Any, Any]]
-Item = tuple[str, str]
-"""A picture's file and its caption."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The pictures on the page: small ones by address, and the gallery's, newest first."""
-
-    thumbnails: dict[str, str] = field(default_factory=dict)
-    items: list[Item] = field(default_factory=list)
-
-    def below(self, newer: "Shown") -> "Shown":
-        """Return these pictures after newer ones."""
-        items = [*newer.items, *(item for item in self.items if item not in newer.items)]
-        return Shown(self.thumbnails | newer.thumbnails, items[:MOST_PICTURES])
 
 
 class Screen:
@@ -52,9 +41,7 @@ class Screen:
         self.key = _kept("key", "")
         self.turns = _kept("conversation", [])
         self.collection = _kept("collection", "default")
-        self.job = gr.State("")
-        self.wish = gr.State(None)
-        self.shown = gr.State(Shown())
+        self.session = gr.State(Session())
         self.painting = gr.HTML(elem_id="painting", render=False)
         self.cancel = gr.Button(
             say("cancel"), visible=False, elem_id="cancel", size="sm", render=False
@@ -75,46 +62,56 @@ class Screen:
 
     @property
     def outputs(self) -> list[Any]:
-        """Return what `carry_out` changes."""
-        visible = [self.painting, self.cancel, self.conversation, self.gallery]
-        return [*visible, self.job, self.turns, self.shown]
+        """Return what `carry_out` changes; the session changes in place."""
+        return [self.painting, self.cancel, self.conversation, self.gallery, self.turns]
 
     async def carry_out(
         self,
         progress: AsyncIterator[tuple[Turn, Painting | None]],
-        turns: Sequence[Turn],
-        shown: Shown,
+        session: Session,
         key: str,
         language: str,
+        wish: Wish | None = None,
     ) -> Updates:
         """Show a wish while it is carried out, then keep what came of it."""
         turn: Turn | None = None
-        job = ""
-        async for now, painting in progress:
-            updates: dict[Any, Any] = {self.painting: cards.painting(painting, language)}
-            if painting is not None and painting.job_id != job:
-                job = painting.job_id
-                updates |= {self.job: job, self.cancel: gr.Button(visible=True)}
-            if now != turn:
-                told = cards.conversation([*turns, now], shown.thumbnails, language)
-                updates[self.conversation] = told
-            turn = now
-            yield updates
+        try:
+            async for turn, painting in progress:
+                if wish is not None:
+                    session.wishes[turn.id] = wish
+                is_new = session.moved(turn, painting)
+                yield self._way(session, language) | self._told(session, language, is_new)
+            pictures_of = await self.fetch([turn] if turn else [], key)
+        finally:  # also when the page is closed in between
+            if turn is not None:
+                del session.on_their_way[turn.id]
         if turn is not None:
-            shown = shown.below(await self.fetch([turn], key))
-            yield self.settled([*turns, turn][-MOST_TURNS:], shown, language)
+            session.completed(turn, pictures_of)
+            yield self.settled(session, language)
 
-    def settled(self, turns: Sequence[Turn], shown: Shown, language: str) -> dict[Any, Any]:
-        """Return the page with nothing on its way."""
+    def settled(self, session: Session, language: str) -> dict[Any, Any]:
+        """Return the whole page as it is now."""
+        items = session.shown.items
         return {
-            self.painting: "",
-            self.cancel: gr.Button(visible=False),
-            self.job: "",
-            self.turns: [turn.model_dump(mode="json", exclude_defaults=True) for turn in turns],
-            self.shown: shown,
-            self.gallery: gr.Gallery(shown.items, visible=bool(shown.items)),
-            self.conversation: cards.conversation(turns, shown.thumbnails, language),
+            **self._way(session, language),
+            **self._told(session, language, is_new=True),
+            self.turns: for_browser(session.turns),
+            self.gallery: gr.Gallery(items, visible=bool(items)),
         }
+
+    def _way(self, session: Session, language: str) -> dict[Any, Any]:
+        paintings = session.paintings
+        return {
+            self.painting: cards.paintings(paintings, language),
+            self.cancel: gr.Button(visible=any(painting.job_id for painting in paintings)),
+        }
+
+    def _told(self, session: Session, language: str, is_new: bool) -> dict[Any, Any]:
+        if not is_new:
+            return {}
+        thumbnails = session.shown.thumbnails
+        turns, waiting = session.conversation, session.on_their_way.keys()
+        return {self.conversation: cards.conversation(turns, thumbnails, language, waiting)}
 
     async def fetch(self, turns: Sequence[Turn], key: str) -> Shown:
         """Fetch the turns' pictures, newest first; what is no longer kept is left out."""
@@ -148,17 +145,6 @@ def place(component: Any) -> None:
 
 def _kept(name: str, usual: Any) -> gr.BrowserState:
     return gr.BrowserState(usual, storage_key=f"switchboard-{name}", secret=SCRAMBLED_WITH)
-
-
-def recalled(kept: Any) -> list[Turn]:
-    """Read turns from the browser; one that an older page wrote and we cannot read is dropped."""
-    turns = []
-    for one in kept if isinstance(kept, list) else []:
-        try:
-            turns.append(Turn.model_validate(one))
-        except ValueError:
-            continue
-    return turns
 
 
 def language_of(request: gr.Request) -> str:

@@ -6,7 +6,8 @@ import gradio as gr
 
 from kit.errors import ServiceError
 from services.console import cards, pictures
-from services.console.panels.screen import Screen, Shown, Updates, language_of, place, recalled
+from services.console.panels.screen import Screen, Updates, language_of, place
+from services.console.panels.session import Session
 from services.console.schemas import MAX_SEED, MAX_STEPS, Wish
 from services.console.texts import say
 from services.console.wishes import carry_out, problem_of
@@ -71,8 +72,8 @@ class Talk:
 
     def _wire(self, speak: gr.Button, clear: gr.Button) -> None:
         screen = self.screen
-        kept = [screen.turns, screen.shown, screen.key, screen.collection]
-        outputs = [*screen.outputs, screen.wish, self.note]
+        kept = [screen.session, screen.turns, screen.key, screen.collection]
+        outputs = [*screen.outputs, self.note]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         speak.click(None, js=LISTEN, api_visibility="private")
         self.box.submit(
@@ -84,13 +85,13 @@ class Talk:
         )
         screen.conversation.pressed(
             self.pressed,
-            [screen.wish, *kept],
+            kept,
             [*outputs, self.source],
             trigger_mode="multiple",
             **quiet,
         )
-        screen.cancel.click(self.cancel, [screen.job, screen.key], [self.note], **quiet)
-        clear.click(self.clear, None, outputs, **quiet)
+        screen.cancel.click(self.cancel, [screen.session, screen.key], [self.note], **quiet)
+        clear.click(self.clear, [screen.session], outputs, **quiet)
 
     async def send(
         self,
@@ -98,8 +99,8 @@ class Talk:
         context: str | None,
         seed: str | None,
         steps: str | None,
+        session: Session,
         kept: Any,
-        shown: Shown,
         key: str,
         collection: str,
         request: gr.Request,
@@ -113,48 +114,36 @@ class Talk:
             return
         wish = wish.model_copy(update={"collection": collection})
         yield {self.box: gr.MultimodalTextbox({"text": "", "files": []}), self.note: ""}
-        async for updates in self._carry_out(wish, kept, shown, key, language):
+        session.recall(kept)
+        async for updates in self._carry_out(wish, session, key, language):
             yield updates
 
     async def pressed(
         self,
-        last: Wish | None,
+        session: Session,
         kept: Any,
-        shown: Shown,
         key: str,
         collection: str,
         event: gr.EventData,
         request: gr.Request,
     ) -> Updates:
         """Do what a button of the conversation says."""
-        language, turns = language_of(request), recalled(kept)
+        language = language_of(request)
+        session.recall(kept)
         if event.action == "source":
             yield await self._source(event, key, language)
             return
-        if event.action == "intent":
-            if not turns:
-                return
-            kept, was = kept[:-1], turns[-1]
-            again = last or Wish(text=was.text, context=was.context, collection=was.collection)
-            wish = again.model_copy(update={"intent": event.intent})
-        elif event.action == "again":
-            wish = Wish(text=event.text, seed=int(event.seed), intent="draw")
-        else:
-            wish = Wish(text=event.text, collection=collection)
-        async for updates in self._carry_out(wish, kept, shown, key, language):
-            yield updates
+        wish = _pressed_wish(event, session, collection)
+        if wish is not None:
+            async for updates in self._carry_out(wish, session, key, language):
+                yield updates
 
-    async def _carry_out(
-        self, wish: Wish, kept: Any, shown: Shown, key: str, language: str
-    ) -> Updates:
-        turns = recalled(kept)
-        asked = (turn for turn in reversed(turns) if turn.conversation_id)
-        before = next((turn for turn in asked if turn.collection == wish.collection), None)
-        if before is not None:
-            wish = wish.model_copy(update={"conversation_id": before.conversation_id})
-        yield {self.screen.wish: wish, self.note: ""}
-        progress = carry_out(self.screen.gateway, wish, key, language)
-        async for updates in self.screen.carry_out(progress, turns, shown, key, language):
+    async def _carry_out(self, wish: Wish, session: Session, key: str, language: str) -> Updates:
+        before = session.asked_before(wish.collection)
+        asked = wish.model_copy(update={"conversation_id": before})
+        yield {self.note: ""}
+        progress = carry_out(self.screen.gateway, asked, key, language)
+        async for updates in self.screen.carry_out(progress, session, key, language, wish):
             yield updates
 
     async def _source(self, event: gr.EventData, key: str, language: str) -> dict[Any, Any]:
@@ -165,21 +154,34 @@ class Talk:
             return {self.note: cards.note(problem, is_problem=True)}
         return {self.source: cards.source(found, int(event.start), int(event.end), language)}
 
-    async def cancel(self, job: str, key: str, request: gr.Request) -> str:
-        """Cancel the picture on its way; its own stream then tells the end."""
-        if not job:
-            return ""
+    async def cancel(self, session: Session, key: str, request: gr.Request) -> str:
+        """Cancel the pictures on their way; their own streams then tell the end."""
         try:
-            await self.screen.gateway.cancel(job, key)
+            for painting in session.paintings:
+                await self.screen.gateway.cancel(painting.job_id, key)
         except ServiceError as error:
             return cards.note(problem_of(error, language_of(request)), is_problem=True)
         return ""
 
-    def clear(self, request: gr.Request) -> dict[Any, Any]:
+    def clear(self, session: Session, request: gr.Request) -> dict[Any, Any]:
         """Forget the conversation and its pictures."""
-        language = language_of(request)
-        settled = self.screen.settled([], Shown(), language)
-        return {**settled, self.screen.wish: None, self.note: ""}
+        session.is_recalled = True
+        session.forget()
+        return {**self.screen.settled(session, language_of(request)), self.note: ""}
+
+
+def _pressed_wish(event: gr.EventData, session: Session, collection: str) -> Wish | None:
+    """Return what a button asks for: another intent, the same picture, or an example."""
+    if event.action == "intent":
+        wish = session.withdrawn(event.turn)
+        return wish and wish.model_copy(update={"intent": event.intent})
+    if event.action == "again":
+        turn = next((turn for turn in session.turns if turn.id == event.turn), None)
+        if turn is None:
+            return None
+        same = {"intent": "draw", "seed": int(event.seed)}
+        return session.wish_of(turn).model_copy(update=same)
+    return Wish(text=event.text, collection=collection)
 
 
 class Unclear(Exception):
