@@ -36,6 +36,8 @@ class Session:
     on_their_way: dict[str, tuple[Turn, Painting | None]] = field(default_factory=dict)
     wishes: dict[str, Wish] = field(default_factory=dict)
     """The complete wishes by turn; the browser keeps no attached pictures."""
+    taken: list[Wish] = field(default_factory=list)
+    """Wishes taken out of the box, and not begun yet."""
     is_recalled: bool = False
 
     def recall(self, kept: Any) -> None:

@@ -1,5 +1,6 @@
 """The box that takes anything, the picture on its way, and the conversation."""
 
+import asyncio
 from typing import Any
 
 import gradio as gr
@@ -76,10 +77,17 @@ class Talk:
         outputs = [*screen.outputs, self.note]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         speak.click(None, js=LISTEN, api_visibility="private")
+        # In two steps: what streams its progress must not touch the box, where one may be typing.
         self.box.submit(
+            self.take,
+            [self.box, self.context, self.seed, self.steps, screen.session, screen.collection],
+            [self.box, self.note],
+            trigger_mode="multiple",
+            **quiet,
+        ).then(
             self.send,
-            [self.box, self.context, self.seed, self.steps, *kept],
-            [*outputs, self.box],
+            [screen.session, screen.turns, screen.key],
+            outputs,
             trigger_mode="multiple",
             **quiet,
         )
@@ -93,30 +101,32 @@ class Talk:
         screen.cancel.click(self.cancel, [screen.session, screen.key], [self.note], **quiet)
         clear.click(self.clear, [screen.session], outputs, **quiet)
 
-    async def send(
+    async def take(
         self,
         box: dict[str, Any],
         context: str | None,
         seed: str | None,
         steps: str | None,
         session: Session,
-        kept: Any,
-        key: str,
         collection: str,
         request: gr.Request,
-    ) -> Updates:
-        """Carry out what stands in the box."""
+    ) -> dict[Any, Any]:
+        """Take what stands in the box, and empty it."""
         language = language_of(request)
         try:
-            wish = _wish(box, context, seed, steps, language)
+            wish = await asyncio.to_thread(_wish, box, context, seed, steps, language)
         except Unclear as problem:
-            yield {self.note: cards.note(str(problem), is_problem=True)}
-            return
-        wish = wish.model_copy(update={"collection": collection})
-        yield {self.box: gr.MultimodalTextbox({"text": "", "files": []}), self.note: ""}
+            return {self.note: cards.note(str(problem), is_problem=True)}
+        session.taken.append(wish.model_copy(update={"collection": collection}))
+        return {self.box: gr.MultimodalTextbox({"text": "", "files": []}), self.note: ""}
+
+    async def send(self, session: Session, kept: Any, key: str, request: gr.Request) -> Updates:
+        """Carry out the oldest wish that was taken."""
         session.recall(kept)
-        async for updates in self._carry_out(wish, session, key, language):
-            yield updates
+        if session.taken:
+            wish = session.taken.pop(0)
+            async for updates in self._carry_out(wish, session, key, language_of(request)):
+                yield updates
 
     async def pressed(
         self,
@@ -135,13 +145,13 @@ class Talk:
             return
         wish = _pressed_wish(event, session, collection)
         if wish is not None:
+            yield {self.note: ""}
             async for updates in self._carry_out(wish, session, key, language):
                 yield updates
 
     async def _carry_out(self, wish: Wish, session: Session, key: str, language: str) -> Updates:
         before = session.asked_before(wish.collection)
         asked = wish.model_copy(update={"conversation_id": before})
-        yield {self.note: ""}
         progress = carry_out(self.screen.gateway, asked, key, language)
         async for updates in self.screen.carry_out(progress, session, key, language, wish):
             yield updates
