@@ -30,6 +30,7 @@ PORTS = {
     "imagegen": 8003,
     "worker": 8013,
     "rag": 8004,
+    "console": 8005,
 }
 PORT_SETTINGS = {name: f"{name.upper()}_PORT" for name in PORTS} | {
     "worker": "IMAGEGEN_WORKER_PORT"
@@ -88,12 +89,13 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
         **{PORT_SETTINGS[name]: str(port) for name, port in ports.items()},
         **{
             f"GATEWAY_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}"
-            for name in ("classifier", "qa", "imagegen", "rag")
+            for name in ("classifier", "qa", "imagegen", "rag", "console")
         },
+        "CONSOLE_GATEWAY_URL": f"http://127.0.0.1:{ports['gateway']}",
         "RAG_QA_URL": f"http://127.0.0.1:{ports['qa']}",
         **{
             f"{name.upper()}_LOG_FORMAT": os.environ.get("LOG_FORMAT", "console")
-            for name in ("gateway", "classifier", "qa", "imagegen", "rag")
+            for name in ("gateway", "classifier", "qa", "imagegen", "rag", "console")
         },
         "IMAGEGEN_REDIS_URL": f"unix://{redis_socket}",
         "IMAGEGEN_STORAGE_URL": (data / "pictures").as_uri(),
@@ -101,7 +103,7 @@ def programs(ports: Mapping[str, int], data: Path, redis_socket: Path) -> list[P
         "RAG_DATA_DIR": str(data / "rag"),
     }
     python = sys.executable
-    names = ("classifier", "qa", "imagegen", "rag", "gateway")
+    names = ("classifier", "qa", "imagegen", "rag", "console", "gateway")
     return [
         Program("redis", redis.command(data / "redis", socket=redis_socket)),
         *(Program(n, [python, "-m", "kit.serve", f"services.{n}.app"], shared) for n in names),
@@ -197,7 +199,7 @@ async def serve() -> None:
 
 async def _serve_forever() -> None:
     async with running(ports_from_environment(), echo=True) as stack:
-        where = f"{stack.url('gateway')} (documentation at /docs)"
+        where = f"{stack.url('gateway')}/console (API documentation at /docs)"
         print(f"\nSwitchboard is at {where}; logs are in {RUN / 'logs'}. Ctrl-C stops it.\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

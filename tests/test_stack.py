@@ -90,7 +90,16 @@ def test_a_crashed_service_comes_back_and_the_others_go_on(running_stack: Runnin
 
 def test_each_service_has_a_log_of_its_own(running_stack: RunningStack):
     names = {file.stem for file in Path(running_stack.run_dir, "logs").iterdir()}
-    assert names == {"redis", "gateway", "classifier", "qa", "imagegen", "worker", "rag"}
+    assert names == {
+        "redis",
+        "gateway",
+        "classifier",
+        "qa",
+        "imagegen",
+        "worker",
+        "rag",
+        "console",
+    }
 
 
 def wait_until(look: Any, seconds: float = 60.0) -> None:

@@ -12,7 +12,7 @@ from kit.errors import Forbidden, NotReady, ServiceError, Unauthorized, problem_
 from services.gateway.keys import DEFAULT_TENANT, Key, KeyStore, WrongKey, digest_of, parsed
 from services.gateway.limits import Allowances, headers_of
 from services.gateway.settings import Settings
-from services.gateway.upstreams import owner
+from services.gateway.upstreams import PAGES, owner
 
 OPEN_PATHS = {"/livez", "/readyz", "/metrics", "/info", "/openapi.json", "/docs", "/redoc"}
 OPEN_PATHS |= {"/docs/oauth2-redirect"}
@@ -137,7 +137,7 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), *more]
             await send(message)
 
-        if scope["path"] not in OPEN_PATHS:
+        if scope["path"] not in OPEN_PATHS and owner(scope["path"]) not in PAGES:
             try:
                 more += await self._let_in(scope)
             except ServiceError as error:

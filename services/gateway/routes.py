@@ -14,9 +14,10 @@ from kit.app import from_lifespan
 from kit.errors import NotReady, ServiceError, problem_of
 from services.gateway.assist import Assistant, Caller
 from services.gateway.events import MEDIA_TYPE, Emit, EventStream
+from services.gateway.keys import DEFAULT_TENANT
 from services.gateway.limits import Tenant, documented
 from services.gateway.schemas import AssistAnswer, AssistRequest, RouteAnswer, Services
-from services.gateway.upstreams import Forwarded, Upstreams, owned, owner
+from services.gateway.upstreams import PAGES, Forwarded, Upstreams, owned, owner
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})\b")
@@ -115,8 +116,18 @@ class PassedOn(BaseRoute):
         if upstreams is None:
             raise NotReady(f"The service is not ready: {scope['app'].state.health.reason}.")
         request = Request(scope, receive, send)
-        headers = {"X-Tenant": scope["state"]["tenant"]}
+        headers = {"X-Tenant": scope["state"].get("tenant", DEFAULT_TENANT)}
+        if service in PAGES:
+            headers |= _outer_address(request)
         await Forwarded(request, upstreams[service], headers)(scope, receive, send)
+
+
+def _outer_address(request: Request) -> dict[str, str]:
+    """Return what a page must know of its address; a proxy before this one knows better."""
+    outer = {"X-Forwarded-Proto": request.url.scheme}
+    if host := request.headers.get("host"):
+        outer["X-Forwarded-Host"] = host
+    return {name: value for name, value in outer.items() if name not in request.headers}
 
 
 class _Labelled(NamedTuple):

@@ -49,6 +49,8 @@ class Settings(ServiceSettings):
     """Address of the picture service."""
     rag_url: HttpUrl = HttpUrl("http://127.0.0.1:8004")
     """Address of the knowledge base."""
+    console_url: HttpUrl = HttpUrl("http://127.0.0.1:8005")
+    """Address of the console."""
     llm_url: HttpUrl | None = None
     """Base address of an OpenAI-compatible server, `/v1` included; without one, nothing is written."""
     llm_model: str = "default"

@@ -37,8 +37,12 @@ PATHS = {
         "/hf/feature-extraction",
         "/hf/sentence-similarity",
     ),
+    "console": ("/console",),
 }
 """Path prefixes by service: a path belongs to a prefix that it equals or continues after a `/`."""
+
+PAGES = ("console",)
+"""For browsers, which open a page without a key; what the page then does needs the visitor's own."""
 
 READY_SECONDS = 1.0
 LANGUAGE_MODEL = "llm"
@@ -116,8 +120,8 @@ class Upstreams:
         return self._clients[service]
 
     def __iter__(self) -> Iterator[ServiceClient]:
-        """Go through the clients of the services, without the language model."""
-        return iter(self._clients.values())
+        """Go through the clients of the services that take work: no pages, no language model."""
+        return (client for name, client in self._clients.items() if name not in PAGES)
 
     @classmethod
     @asynccontextmanager
@@ -130,6 +134,7 @@ class Upstreams:
             "qa": settings.qa_url,
             "imagegen": settings.imagegen_url,
             "rag": settings.rag_url,
+            "console": settings.console_url,
         }
         async with AsyncExitStack() as stack:
             clients = {

@@ -18,7 +18,9 @@ from services.gateway.router import Alternative, Explanation, Phrase, Route, Rou
 from services.gateway.settings import Settings
 from tests.support import Network, serve, until
 
-URLS = {f"{name}_url": f"http://{name}" for name in ("classifier", "qa", "imagegen", "rag")}
+URLS = {
+    f"{name}_url": f"http://{name}" for name in ("classifier", "qa", "imagegen", "rag", "console")
+}
 
 
 class FixedRouter:
