@@ -42,12 +42,17 @@ OVERVIEW = (
     Panel("Replicas", [("sum by (job) (up)", "{{job}}")]),
     Panel("Requests", [("service:switchboard_requests:rate5m", "{{service}}")], "reqps"),
     Panel("Failed", [("service:switchboard_errors:ratio5m", "{{service}}")], "percentunit"),
-    Panel("Refused as full", [("service:switchboard_refused:ratio5m", "{{service}}")], "percentunit"),
+    Panel(
+        "Refused as full", [("service:switchboard_refused:ratio5m", "{{service}}")], "percentunit"
+    ),
     Panel("Median time", [("service:switchboard_latency_seconds:p50_5m", "{{service}}")], "s"),
     Panel("99th percentile", [("service:switchboard_latency_seconds:p99_5m", "{{service}}")], "s"),
     Panel("Pictures by state", [("imagegen:jobs", "{{state}}")]),
     Panel("Picture backlog", [("imagegen:backlog_seconds", "all workers")], "s"),
-    Panel("Models", [("max by (job, model, revision, backend) (switchboard_model_info)", "{{job}} {{model}}")]),
+    Panel(
+        "Models",
+        [("max by (job, model, revision, backend) (switchboard_model_info)", "{{job}} {{model}}")],
+    ),
 )
 
 

@@ -64,13 +64,13 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     for overlay in OVERLAYS:
-        content = rendered(overlay)
-        if content is None:
+        objects = rendered(overlay)
+        if objects is None:
             sys.stderr.write("Neither kubectl nor kustomize is here: overlays not rendered.\n")
             return 1
         target = KUBERNETES / "rendered" / f"{overlay}.yaml"
         target.parent.mkdir(exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+        target.write_text(objects, encoding="utf-8")
     return 0
 
 

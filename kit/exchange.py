@@ -77,7 +77,7 @@ class ExchangeMiddleware:
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.monotonic() - exchange.started
             self.metrics.answered(route, scope["method"], exchange.status, seconds)
-            if self.logs_requests:
+            if self.logs_requests and scope["path"] not in OPEN_PATHS:
                 _log_request(scope["method"], route, exchange.status, seconds)
             deadline.leave(limited)
             logs.leave(named)

@@ -44,6 +44,8 @@ def configure(service: str, level: str, style: Literal["json", "console"]) -> No
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
+    for name in ("httpx2", "httpcore2"):  # each call's address is for who looks for a bug
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

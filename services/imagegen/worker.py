@@ -71,7 +71,7 @@ def _trace(tracing: Tracing | None, job: Job, outcome: str) -> None:
     """Add to the request's trace how long its job waited and how long it was painted."""
     if tracing is None:
         return
-    whose = {
+    whose: dict[str, str | int] = {
         "switchboard.request_id": job.request_id,
         "switchboard.tenant": job.tenant,
         "switchboard.job": job.id,

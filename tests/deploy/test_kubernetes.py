@@ -109,7 +109,9 @@ def test_every_server_is_probed_for_start_work_and_life(overlay: str):
             continue
         [container] = pod["containers"]
         probes = {kind: container[f"{kind}Probe"] for kind in ("startup", "readiness", "liveness")}
-        assert all(probe["timeoutSeconds"] > 2 for probe in probes.values()), name  # /readyz takes 2
+        assert all(probe["timeoutSeconds"] > 2 for probe in probes.values()), (
+            name
+        )  # /readyz takes 2
         if name in OURS:
             paths = {kind: probe["httpGet"]["path"] for kind, probe in probes.items()}
             assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}

@@ -63,7 +63,7 @@ def configuration(stack: RunningStack) -> dict[str, Any]:
 def started(program: str, folder: Path) -> Iterator[httpx2.Client]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        address = "127.0.0.1:%d" % probe.getsockname()[1]
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
     flags = ["config.file=prometheus.yml", "storage.tsdb.path=data"]
     command = [program, f"--web.listen-address={address}", *(f"--{flag}" for flag in flags)]
     with (folder / "log").open("wb") as output:
