@@ -26,7 +26,7 @@ from services.imagegen.painters import Painter, paint_all, sdxl
 from services.imagegen.painters.device import Wanted
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
-from services.imagegen.schemas import Drawing
+from services.imagegen.values import Drawing
 
 WIDTH, HEIGHT, STEPS, GUIDANCE = 832, 1216, 28, 7.0
 ROUNDS = 3

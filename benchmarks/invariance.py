@@ -20,7 +20,7 @@ from benchmarks.setting import RESULTS, record
 from kit.models import resolve
 from services.imagegen.painters import Change, Painter, Step, paint_all, sdxl
 from services.imagegen.painters.device import Wanted
-from services.imagegen.schemas import Card, Drawing, Scheduler
+from services.imagegen.values import Card, Drawing, Scheduler
 
 PROMPTS = ("a red circle", "a blue square above a green star", "a house", "1girl, umbrella, rain")
 SAMPLERS = (None, *Scheduler)

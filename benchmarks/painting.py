@@ -18,7 +18,7 @@ from benchmarks.setting import RESULTS, record
 from kit.models import resolve
 from services.imagegen.painters import Painter, paint_all, sdxl
 from services.imagegen.painters.device import Wanted
-from services.imagegen.schemas import Drawing
+from services.imagegen.values import Drawing
 
 
 def wishes(painter: Painter, number: int) -> list[Drawing]:

@@ -27,8 +27,8 @@ from benchmarks.setting import RESULTS, record
 from kit.errors import Overloaded
 from local import redis as redis_server
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.schemas import Report
 from services.imagegen.settings import Settings
+from services.imagegen.values import Report
 from tests.chaos.system import System
 from tests.imagegen.fakes import CARD, drawing
 from tests.imagegen.queueing import PICTURE, fill, submit

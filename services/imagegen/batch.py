@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from services.imagegen import pictures
 from services.imagegen.painters import Change, Painted, Painter, Sources, Step
-from services.imagegen.schemas import Drawing, Job, Report
+from services.imagegen.values import Drawing, Job, Report
 
 
 class Held:

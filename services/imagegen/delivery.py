@@ -14,8 +14,8 @@ from services.imagegen import pictures
 from services.imagegen.batch import Held
 from services.imagegen.painters import OutOfMemory, Painted
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Card, Drawing, Job, Status, StoredPicture
 from services.imagegen.storage import Storage, painted_path
+from services.imagegen.values import Card, Drawing, Job, Status, StoredPicture
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0
@@ -96,18 +96,17 @@ class Deliveries:
         return last is not None and job.id in await self._insist(lambda: self._jobs.renew([last]))
 
     async def _store(self, job: Job, number: int, painted: Painted, card: Card) -> StoredPicture:
-        seed = job.drawing.seeds[number]
-        picture = painted.pictures[number]
+        drawing, seed = job.drawing, job.drawing.seeds[number]
         png = await asyncio.to_thread(
-            pictures.encode, picture, job.drawing, seed, card, painted.how
+            pictures.encode, painted.pictures[number], drawing, seed, card, painted.how
         )
         path = painted_path(job, number)
         await self._insist(lambda: self._storage.put(path, png))
         return StoredPicture(
             path=path,
             seed=seed,
-            width=picture.width,
-            height=picture.height,
+            width=drawing.width,
+            height=drawing.height,
             sha256=pictures.sha256(png),
         )
 

@@ -8,17 +8,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from kit.errors import Unprocessable
-from services.imagegen.schemas import (
-    SEEDS,
-    Blending,
-    BlendRequest,
-    Card,
-    Drawing,
-    DrawRequest,
-    Ingredient,
-    Lora,
-    Wishes,
-)
+from services.imagegen.schemas import BlendRequest, DrawRequest, Wishes
+from services.imagegen.values import SEEDS, Blending, Card, Drawing, Ingredient, Lora
 
 PROMPT_WEIGHT = 1.0
 WORD = re.compile(r"[^\W\d_]{2,}")  # of any script; numbers and single letters say little

@@ -4,7 +4,7 @@ import math
 
 from kit.metrics import Metrics
 from services.imagegen.queue.records import Totals
-from services.imagegen.schemas import Card
+from services.imagegen.values import Card
 
 RATE_SECONDS = 60.0
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -8,18 +8,10 @@ from collections.abc import Callable, Sequence
 from kit.errors import NotFound, NotReady, ServiceError, Unprocessable
 from services.imagegen import drawings, pictures
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import (
-    BlendRequest,
-    Card,
-    Drawing,
-    DrawRequest,
-    Job,
-    PictureRequest,
-    Wishes,
-    digest,
-)
+from services.imagegen.schemas import BlendRequest, DrawRequest, PictureRequest, Wishes, digest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage, source_path
+from services.imagegen.values import Card, Drawing, Job
 
 OWN_PICTURE = re.compile(r"/v1/images/([0-9a-f]{32})/pictures/([0-9])")
 

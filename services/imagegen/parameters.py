@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from services.imagegen.schemas import Card, Drawing, Scheduler
+from services.imagegen.values import Card, Drawing, Scheduler
 
 SAMPLERS: Mapping[Scheduler, str] = {
     Scheduler.EULER_ANCESTRAL: "Euler a",

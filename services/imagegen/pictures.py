@@ -8,12 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from kit.errors import Unprocessable
 from services.imagegen import parameters
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 FAST = 3  # of 9: half the time of the usual 6, for a fifth more bytes
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -24,7 +25,9 @@ MAX_SOURCE_SIDE = 2048  # larger sources are reduced: no picture is painted larg
 def encode(
     picture: Image.Image, drawing: Drawing, seed: int, card: Card, how: Mapping[str, Any]
 ) -> bytes:
-    """Return the PNG; the text chunk `parameters` is the form that A1111 and its readers use.
+    """Return the PNG in the asked size, whichever size the model painted.
+
+    The text chunk `parameters` is the form that A1111 and its readers use.
 
     `how` is what else its bytes depend on: the bucket, and whether it was decoded in tiles.
     """
@@ -34,8 +37,19 @@ def encode(
     exact = {"request": parameters.to_repeat(drawing, seed), **about}
     chunks.add_itxt("switchboard", json.dumps(exact, ensure_ascii=False))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=chunks, compress_level=FAST)
+    fitted(picture, drawing).save(buffer, "PNG", pnginfo=chunks, compress_level=FAST)
     return buffer.getvalue()
+
+
+def fitted(picture: Image.Image, drawing: Drawing) -> Image.Image:
+    """Enlarge to the asked size; borders of another shape continue the picture's edge."""
+    if picture.size == (drawing.width, drawing.height):
+        return picture
+    side = min(drawing.width, drawing.height)
+    square = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
+    across, down = drawing.width - side, drawing.height - side
+    borders = ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0))
+    return Image.fromarray(np.pad(square, borders, mode="edge"))
 
 
 def data_url(picture: Image.Image) -> str:

@@ -11,7 +11,8 @@ from kit.app import Tenant, from_lifespan
 from kit.errors import Overloaded, ServiceError
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import BlendRequest, DrawRequest, Event, Job, JobView
+from services.imagegen.schemas import BlendRequest, DrawRequest, JobView
+from services.imagegen.values import Event, Job
 
 router = APIRouter(tags=["images"])
 

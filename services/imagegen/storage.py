@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
 from kit.errors import NotFound, NotReady
-from services.imagegen.schemas import Job
+from services.imagegen.values import Job
 
 T = TypeVar("T")
 AWAY = "The picture storage cannot be reached. Try again soon."

@@ -19,9 +19,9 @@ from services.imagegen.delivery import Deliveries
 from services.imagegen.metrics import Rate, WorkerMetrics
 from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_all
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Card, Drawing, Job
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
+from services.imagegen.values import Card, Drawing, Job
 
 T = TypeVar("T")
 CANARY = "a red circle"

@@ -21,10 +21,10 @@ from services.imagegen.metrics import WorkerMetrics
 from services.imagegen.painters import Painter
 from services.imagegen.queue import Jobs, connect
 from services.imagegen.queue.connection import warn_if_lossy
-from services.imagegen.schemas import Card, Job, Status
 from services.imagegen.settings import WorkerSettings
 from services.imagegen.storage import Storage
 from services.imagegen.studio import Studio
+from services.imagegen.values import Card, Job, Status
 
 
 def create_app(settings: WorkerSettings | None = None, painter: Painter | None = None) -> FastAPI:

@@ -14,8 +14,8 @@ from PIL import Image
 from services.imagegen import app, worker
 from services.imagegen.painters import Change, Painted, Painter, Sources, Step
 from services.imagegen.painters.easel import Easel
-from services.imagegen.schemas import Card, Drawing
 from services.imagegen.settings import Settings, WorkerSettings
+from services.imagegen.values import Card, Drawing
 from tests.support import serve, until
 
 CARD = Card(

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from local import redis as redis_server
 from services.imagegen.queue import Jobs, connect
 from services.imagegen.queue.lua import COMMON, FOLDER, PREFIX
-from services.imagegen.schemas import Job, Report, StoredPicture
 from services.imagegen.settings import Settings
+from services.imagegen.values import Job, Report, StoredPicture
 from tests.imagegen.fakes import CARD, drawing, settings_for
 from tests.support import until
 

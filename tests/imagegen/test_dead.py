@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from services.imagegen.dead import run
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Status
 from tests.imagegen.queueing import PICTURE, claim_one, impatient, submit
 
 

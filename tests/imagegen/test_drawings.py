@@ -15,15 +15,8 @@ from pydantic import ValidationError
 
 from kit.errors import Unprocessable
 from services.imagegen import drawings, pictures
-from services.imagegen.schemas import (
-    Blending,
-    BlendRequest,
-    Card,
-    Drawing,
-    DrawRequest,
-    Lora,
-    Scheduler,
-)
+from services.imagegen.schemas import BlendRequest, DrawRequest
+from services.imagegen.values import Blending, Card, Drawing, Lora, Scheduler
 from tests.imagegen.fakes import CARD, drawing
 
 

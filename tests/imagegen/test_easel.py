@@ -14,7 +14,7 @@ from services.imagegen.painters import Change, Painter, Sources, Step, paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
 from services.imagegen.painters.sdxl.samplers import SAMPLERS
-from services.imagegen.schemas import Drawing, Progress, Scheduler
+from services.imagegen.values import Drawing, Progress, Scheduler
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import (
     PlainModel,

@@ -11,7 +11,7 @@ from kit.models import resolve
 from services.imagegen.painters import Painter, device, paint_all, sdxl
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
-from services.imagegen.schemas import Drawing, Scheduler
+from services.imagegen.values import Drawing, Scheduler
 from tests.imagegen.fakes import bytes_of, drawing, perform
 
 pytestmark = pytest.mark.weights

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from kit.errors import NotReady
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Status
 from tests.imagegen.queueing import (
     PICTURE,
     OwnRedis,

@@ -17,8 +17,8 @@ from kit.models import ModelUnavailable
 from services.imagegen.painters import Painter, loading, paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.kandinsky.model import Kandinsky
-from services.imagegen.schemas import Blending, Drawing, Ingredient
 from services.imagegen.settings import Settings
+from services.imagegen.values import Blending, Drawing, Ingredient
 from tests.imagegen import small_kandinsky, small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing, perform
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from services.imagegen.painters.kandinsky import prior as prior_module
 from services.imagegen.painters.kandinsky.prior import GUIDANCE, STEPS, Phrase, Prior
-from services.imagegen.schemas import Drawing, Ingredient
+from services.imagegen.values import Drawing, Ingredient
 from tests.imagegen import small_kandinsky
 from tests.imagegen.fakes import drawing
 

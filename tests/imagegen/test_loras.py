@@ -16,7 +16,7 @@ from services.imagegen.painters import paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl import adapters
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
-from services.imagegen.schemas import Drawing, Lora
+from services.imagegen.values import Drawing, Lora
 from tests.imagegen import small_lora, small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing
 

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Status
 from tests.imagegen.queueing import (
     PICTURE,
     OwnRedis,

@@ -11,11 +11,12 @@ from diffusers import StableDiffusionXLImg2ImgPipeline
 from PIL import Image
 
 from kit.models import ModelUnavailable
+from services.imagegen import pictures
 from services.imagegen.painters import DeviceLost, OutOfMemory, Painter, paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import Sdxl, SdxlRow
 from services.imagegen.painters.sdxl.samplers import SAMPLERS
-from services.imagegen.schemas import Drawing, Ingredient, Scheduler
+from services.imagegen.values import Drawing, Ingredient, Scheduler
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing, perform
 
@@ -125,7 +126,10 @@ def test_a_small_model_enlarges_what_it_paints(tmp_path: Path) -> None:
     assert (painter.card.width, painter.card.height) == (512, 512)
     sizes = ((64, 64), (256, 128), (128, 256))
     drawings = [drawing(width=width, height=height, steps=2) for width, height in sizes]
-    native, wide, tall = (painted.pictures[0] for painted in paint_all(painter, drawings))
+    native, wide, tall = (
+        pictures.fitted(painted.pictures[0], wish)
+        for painted, wish in zip(paint_all(painter, drawings), drawings, strict=True)
+    )
     assert wide.size == (256, 128)
     assert tall.size == (128, 256)
     centre = wide.crop((64, 0, 192, 128)).resize((64, 64), Image.Resampling.BOX)

@@ -14,14 +14,8 @@ from services.imagegen import drawings, parameters, pictures
 from services.imagegen.painters import paint_all
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl.model import SdxlRow
-from services.imagegen.schemas import (
-    BlendRequest,
-    Drawing,
-    DrawRequest,
-    Ingredient,
-    Lora,
-    Scheduler,
-)
+from services.imagegen.schemas import BlendRequest, DrawRequest
+from services.imagegen.values import Drawing, Ingredient, Lora, Scheduler
 from tests.imagegen import small_lora, small_sdxl
 from tests.imagegen.fakes import CARD, drawing
 

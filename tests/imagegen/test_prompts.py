@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.imagegen.painters import Painter, paint_all
 from services.imagegen.painters.sdxl.texts import Texts
 from services.imagegen.painters.sdxl.windows import emphasised, split, windows
-from services.imagegen.schemas import Drawing, Ingredient
+from services.imagegen.values import Drawing, Ingredient
 from tests.imagegen import small_sdxl
 from tests.imagegen.fakes import bytes_of, drawing
 

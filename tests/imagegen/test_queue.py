@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from kit.errors import Conflict, NotFound, NotReady
 from services.imagegen.queue import Jobs
 from services.imagegen.queue.lua import COMMON
-from services.imagegen.schemas import Ingredient, Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Ingredient, Status
 from tests.imagegen.fakes import CARD, drawing
 from tests.imagegen.queueing import PICTURE, claim_one, impatient, report, submit
 from tests.support import until

@@ -16,9 +16,10 @@ from kit.errors import NotReady
 from services.imagegen import app
 from services.imagegen.orders import Orders
 from services.imagegen.queue import Jobs, connect
-from services.imagegen.schemas import BlendRequest, Job, SourceRequest
+from services.imagegen.schemas import BlendRequest, SourceRequest
 from services.imagegen.settings import Settings
 from services.imagegen.storage import Storage
+from services.imagegen.values import Job
 from tests.imagegen.fakes import CARD, PlainPainter, finished, settings_for, studio
 from tests.imagegen.queueing import RATE, OwnRedis, claim_one, report, submit
 from tests.support import serve, until

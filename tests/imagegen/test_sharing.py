@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 
 from kit.errors import Overloaded
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Status
 from tests.imagegen.fakes import CARD, drawing
 from tests.imagegen.queueing import PICTURE, RATE, claim_one, fill, impatient, report, submit
 

@@ -13,8 +13,8 @@ import pytest
 
 from services.imagegen import app
 from services.imagegen.queue import Jobs
-from services.imagegen.schemas import Status
 from services.imagegen.settings import Settings
+from services.imagegen.values import Status
 from tests.imagegen.fakes import PlainModel, PlainPainter, finished, settings_for, studio, working
 from tests.support import serve, until
 

@@ -1,7 +1,8 @@
 """Train the UNet and both text encoders: python -m training.imagegen.train --data DIR [--tiny].
 
 Reads what `prepare` wrote and saves DIR/checkpoint.pt; started again, it continues from there.
-With --start MODEL it begins with the weights of an earlier version instead of fresh ones.
+With --start MODEL it begins with the weights of an earlier version instead of fresh ones, and with
+--share at a part of the full rates, which such weights would not bear.
 With --world 2 start it twice (--rank 0 and 1): single-threaded processes that average gradients
 over gloo are faster on a busy machine than one process with several threads.
 """
@@ -190,7 +191,7 @@ def run(args: argparse.Namespace) -> None:
         loss = loss_of(model, data, signal, args.batch)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients.average()
-        training.update(rate(training.step, args.steps))
+        training.update(args.share * rate(training.step, args.steps))
         recent = 0.98 * recent + 0.02 * loss.item() if recent else loss.item()
         is_last = training.step == last
         if args.rank == 0 and (training.step % args.save_every == 0 or is_last):
@@ -215,6 +216,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="a pipeline to begin with")
+    parser.add_argument("--share", type=float, default=1.0, help="of the full learning rates")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--until", type=int, help="stop early, within the schedule of --steps")
     parser.add_argument("--batch", type=int, default=BATCH)

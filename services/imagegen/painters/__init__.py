@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from PIL.Image import Image
 
-from services.imagegen.schemas import Card, Drawing, Progress
+from services.imagegen.values import Card, Drawing, Progress
 
 Sources = Mapping[str, Image]
 """The pictures that the drawings' ingredients name."""

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from services.imagegen.painters import OnStep, OutOfMemory, Sources
 from services.imagegen.painters.ladder import Ladder
 from services.imagegen.painters.slots import Model, Row, Slots
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 R = TypeVar("R", bound=Row)
 

@@ -2,7 +2,7 @@
 
 import structlog
 
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import torch
 
 from services.imagegen.painters import DeviceLost, OutOfMemory
-from services.imagegen.schemas import Drawing
+from services.imagegen.values import Drawing
 
 C = TypeVar("C")
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from services.imagegen.painters import (
     Step,
 )
 from services.imagegen.painters.ladder import Ladder
-from services.imagegen.schemas import Card, Drawing, Progress
+from services.imagegen.values import Card, Drawing, Progress
 
 PREVIEW_SECONDS = 0.5
 # Steps before its end at which a slot is offered: who is asked then is there in time.

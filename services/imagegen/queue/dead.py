@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from services.imagegen.queue.connection import translated
 from services.imagegen.queue.lua import Scripts, key
 from services.imagegen.queue.records import job_of
-from services.imagegen.schemas import Job
+from services.imagegen.values import Job
 
 
 @dataclass(frozen=True)

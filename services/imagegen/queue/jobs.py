@@ -21,8 +21,8 @@ from services.imagegen.queue.records import (
     job_of,
     report_parts,
 )
-from services.imagegen.schemas import Card, Drawing, Event, Job, Report, StoredPicture
 from services.imagegen.settings import Settings
+from services.imagegen.values import Card, Drawing, Event, Job, Report, StoredPicture
 
 SWEEP_LIMIT = 500
 EVENTS_BLOCK_MS = 1000

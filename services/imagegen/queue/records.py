@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.imagegen.schemas import Drawing, Event, Job, Report, Status, StoredPicture
+from services.imagegen.values import Drawing, Event, Job, Report, Status, StoredPicture
 
 
 @dataclass(frozen=True)

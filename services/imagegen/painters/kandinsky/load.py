@@ -10,7 +10,7 @@ from services.imagegen.painters import pipelines
 from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.kandinsky.model import Kandinsky, KandinskyRow, Pipeline
 from services.imagegen.painters.kandinsky.prior import Prior
-from services.imagegen.schemas import Blending, Card
+from services.imagegen.values import Blending, Card
 
 # What the pipeline's own example paints: UNet and MoVQ do not tell.
 DEFAULTS = {"steps": 50, "guidance": 4.0, "width": 768, "height": 768}

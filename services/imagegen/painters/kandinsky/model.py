@@ -13,7 +13,7 @@ from PIL import Image
 from services.imagegen.painters import Sources, previews
 from services.imagegen.painters.kandinsky.prior import Prior
 from services.imagegen.painters.rows import DiffusionRow, guided, on_device, times
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 Pipeline = Any  # a KandinskyV22Pipeline; diffusers publishes no types
 KandinskyRow = DiffusionRow[torch.Tensor]  # its conditions: (2, width), what to avoid comes first

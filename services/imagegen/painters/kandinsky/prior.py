@@ -18,7 +18,7 @@ import torch
 from PIL.Image import Image
 
 from kit.errors import Unprocessable
-from services.imagegen.schemas import Drawing, Ingredient
+from services.imagegen.values import Drawing, Ingredient
 
 PriorPipeline = Any  # a KandinskyV22PriorPipeline; diffusers publishes no types
 STEPS = 25  # this and the guidance are the pipeline's defaults

@@ -14,7 +14,7 @@ import structlog
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from services.imagegen.schemas import Lora
+from services.imagegen.values import Lora
 
 NAME = re.compile(r"\w[\w .()+-]{0,99}")
 ADAPTER = "lora"

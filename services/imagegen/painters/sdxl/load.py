@@ -14,7 +14,7 @@ from services.imagegen.painters.easel import Easel
 from services.imagegen.painters.sdxl import adapters
 from services.imagegen.painters.sdxl.model import Pipeline, Sdxl, SdxlRow
 from services.imagegen.painters.sdxl.samplers import name_of
-from services.imagegen.schemas import Card
+from services.imagegen.values import Card
 
 OWN = "own"
 OLD_NAMES = {"euler_a": "euler_ancestral"}  # in the embedded model's file

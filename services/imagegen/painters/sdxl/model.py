@@ -7,7 +7,6 @@ is shared.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -16,7 +15,7 @@ from services.imagegen.painters.rows import DiffusionRow, guided, on_device, tim
 from services.imagegen.painters.sdxl.adapters import Adapters
 from services.imagegen.painters.sdxl.samplers import sampler
 from services.imagegen.painters.sdxl.texts import Conditions, Texts
-from services.imagegen.schemas import Card, Drawing
+from services.imagegen.values import Card, Drawing
 
 Pipeline = Any  # a StableDiffusionXLPipeline; diffusers publishes no types
 SdxlRow = DiffusionRow[Conditions]
@@ -90,10 +89,11 @@ class Sdxl:
 
     @on_device
     def decode(self, row: SdxlRow, is_tiled: bool) -> Image.Image:
-        """Return the finished picture as the model paints it."""
+        """Return the finished picture in the size that the model paints."""
         self.pipeline.vae.use_tiling = is_tiled
+        picture: Image.Image
         [picture] = self.pipeline.image_processor.postprocess(self._to_pixels(row.latents))
-        return _enlarged(picture, row.drawing)
+        return picture
 
     @on_device
     def preview(self, row: SdxlRow) -> Image.Image:
@@ -141,14 +141,3 @@ class Sdxl:
         scaled = latents.to(vae.dtype) / vae.config.scaling_factor
         pixels: torch.Tensor = vae.decode(scaled, return_dict=False)[0]
         return pixels
-
-
-def _enlarged(picture: Image.Image, drawing: Drawing) -> Image.Image:
-    """Enlarge to the asked size; borders of another shape continue the picture's edge."""
-    if picture.size == (drawing.width, drawing.height):
-        return picture
-    side = min(drawing.width, drawing.height)
-    square = np.asarray(picture.resize((side, side), Image.Resampling.LANCZOS))
-    across, down = drawing.width - side, drawing.height - side
-    borders = ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0))
-    return Image.fromarray(np.pad(square, borders, mode="edge"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import diffusers
 
-from services.imagegen.schemas import Scheduler
+from services.imagegen.values import Scheduler
 
 MULTISTEP = diffusers.DPMSolverMultistepScheduler
 ODE, SDE = {"algorithm_type": "dpmsolver++"}, {"algorithm_type": "sde-dpmsolver++"}

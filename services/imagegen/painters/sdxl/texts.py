@@ -9,7 +9,7 @@ import torch
 
 from services.imagegen.painters.rows import weighted_mean
 from services.imagegen.painters.sdxl.windows import Window, windows
-from services.imagegen.schemas import Drawing
+from services.imagegen.values import Drawing
 
 
 @dataclass(frozen=True)
