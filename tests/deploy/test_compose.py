@@ -44,6 +44,22 @@ def built(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+def test_no_name_is_given_twice():
+    """PyYAML takes the last one in silence; Docker Compose refuses the file."""
+
+    def look(node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), names
+            for _, value in node.value:
+                look(value)
+        elif isinstance(node, yaml.SequenceNode):
+            for each in node.value:
+                look(each)
+
+    look(yaml.compose((ROOT / "docker-compose.yml").read_text()))
+
+
 def test_every_service_has_a_container(compose: dict[str, Any]):
     assert {block["build"]["args"]["SERVICE"] for block in built(compose).values()} == set(SERVICES)
     assert set(OURS) <= set(compose)
