@@ -47,7 +47,7 @@ def built(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_no_name_is_given_twice():
     """PyYAML takes the last one in silence; Docker Compose refuses the file."""
 
-    def look(node: yaml.Node) -> None:
+    def look(node: yaml.Node | None) -> None:
         if isinstance(node, yaml.MappingNode):
             names = [key.value for key, _ in node.value]
             assert len(names) == len(set(names)), names
