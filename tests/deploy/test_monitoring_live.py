@@ -116,6 +116,8 @@ def ask(stack: RunningStack, until: float) -> None:
             for path, body in paths.items():
                 client.post(path, json=body)
             client.get("/v1/images/none")
+            for port in stack.ports.values():  # also who is not behind these paths
+                client.get(f"http://127.0.0.1:{port}/openapi.json")
 
 
 def ask_prometheus(client: httpx2.Client, expression: str) -> list[dict[str, Any]]:
