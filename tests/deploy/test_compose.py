@@ -20,7 +20,7 @@ from tests.deploy.manifests import OURS
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERPOLATED = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-IMAGE_ENVIRONMENT = {"OMP_NUM_THREADS"}  # read by libraries, not by our settings
+IMAGE_ENVIRONMENT = {"HOME", "OMP_NUM_THREADS"}  # read by libraries, not by our settings
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tests.deploy.manifests import OURS, OVERLAYS, Object
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path(__file__).parent / "schemas"
 OLDEST = "1.30"  # what docs/operations.md promises; preStop.sleep came with it
-LIBRARIES_READ = {"HF_HUB_OFFLINE", "HF_HOME", "OMP_NUM_THREADS"}
+LIBRARIES_READ = {"HF_HUB_OFFLINE", "HF_HOME", "HOME", "OMP_NUM_THREADS"}
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
