@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 
 import kit.errors
 import kit.health
+import kit.tracing
 from kit.errors import BadRequest, ErrorShape, NotReady
 from kit.exchange import ExchangeMiddleware
 from kit.health import Health
@@ -46,7 +47,9 @@ def build_app(
     internal token.
     """
     health, metrics = Health(), Metrics(service)
+    tracing = kit.tracing.begin(service, settings)
     app = FastAPI(
+        telemetry=tracing.config if tracing else kit.tracing.SILENT,
         title=f"Switchboard {service}",
         description=description,
         version=VERSION,
@@ -54,7 +57,7 @@ def build_app(
         lifespan=_in_background(life),
     )
     app.state.health, app.state.metrics, app.state.settings = health, metrics, settings
-    app.state.resources = {}
+    app.state.resources, app.state.tracing = {}, tracing
     health.info.update({"service": service, "version": VERSION})
     for router in (kit.health.router, *routers):
         app.include_router(router)
@@ -67,6 +70,8 @@ def build_app(
         default_seconds=settings.request_timeout_seconds,
         limit_bytes=settings.max_body_bytes,
         token=token.get_secret_value() if token is not None else None,
+        is_traced=tracing is not None,
+        logs_requests=settings.log_requests,
     )
     return app
 
@@ -86,6 +91,8 @@ def _in_background(life: Life) -> Callable[[FastAPI], AbstractAsyncContextManage
                 health.drain()
             stop.set()
             await asyncio.gather(task, return_exceptions=True)
+            if app.state.tracing is not None:
+                await asyncio.to_thread(app.state.tracing.close)
 
     return lifespan
 
@@ -129,6 +136,7 @@ async def tenant(request: Request) -> str:
     name = request.headers.get("X-Tenant", "default")
     if not TENANT.fullmatch(name):
         raise BadRequest("X-Tenant must be 1 to 64 letters, digits, '.', '_' or '-'.")
+    request.state.tenant = name  # for the log
     return name
 
 

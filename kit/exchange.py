@@ -10,7 +10,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kit import deadline, logs
+from kit import deadline, logs, tracing
 from kit.errors import (
     DeadlineExceeded,
     ServiceError,
@@ -48,6 +48,8 @@ class ExchangeMiddleware:
         default_seconds: float,
         limit_bytes: int,
         token: str | None = None,
+        is_traced: bool = False,
+        logs_requests: bool = False,
     ) -> None:
         self.app = app
         self.metrics = metrics
@@ -55,6 +57,8 @@ class ExchangeMiddleware:
         self.default_seconds = default_seconds
         self.limit_bytes = limit_bytes
         self.token = token.encode() if token is not None else None
+        self.is_traced = is_traced
+        self.logs_requests = logs_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -70,11 +74,19 @@ class ExchangeMiddleware:
             exchange.status = exchange.status or 500  # a bug: its answer is written further out
             raise
         finally:
-            deadline.leave(limited)
-            logs.leave(named)
             route = getattr(scope.get("route"), "path", "unmatched")
             seconds = time.monotonic() - exchange.started
             self.metrics.answered(route, scope["method"], exchange.status, seconds)
+            if self.logs_requests and scope["path"] not in OPEN_PATHS:
+                _log_request(scope["method"], route, exchange.status, seconds)
+            deadline.leave(limited)
+            logs.leave(named)
+
+
+def _log_request(method: str, route: str, status: int | None, seconds: float) -> None:
+    """Write what was asked for and how it went, under the request's ids; nothing of its content."""
+    ms = round(seconds * 1000, 1)
+    log.info("request", method=method, route=route, status=status, ms=ms)
 
 
 class _Exchange:
@@ -112,10 +124,14 @@ class _Exchange:
         self._scope = scope
         self._server_receive, self._server_send = receive, send
         self.started = time.monotonic()
-        self.ids = logs.ids_of(headers)
+        state = scope.setdefault("state", {})
+        self.ids = logs.ids_of(headers, state)
+        if rules.is_traced:
+            onward = tracing.continued(self.ids.traceparent)
+            self.ids = self.ids._replace(traceparent=onward)
         self.seconds = deadline.budget_seconds(headers, rules.default_seconds)
         self.limit = deadline.Deadline(self.started + self.seconds)
-        scope.setdefault("state", {})["request_id"] = self.ids.request_id
+        state["request_id"] = self.ids.request_id
         self._token = headers.get(b"x-internal-token", b"")
         self._size = _stated_size(headers)
         self._unread = self._size != 0  # something is left of the body
@@ -166,6 +182,8 @@ class _Exchange:
             self.status = message["status"]
             self.limit.at = math.inf  # what the stream still calls has no limit either
             message["headers"] = self._signed(message.get("headers", ()))
+            if self._rules.is_traced:
+                tracing.describe(self.ids)
         elif message["type"] == "http.response.body":
             # Set before sending: the server reports a finished exchange as a disconnect as well.
             self.is_complete = not message.get("more_body", False)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar, Token
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import structlog
@@ -43,6 +44,8 @@ def configure(service: str, level: str, style: Literal["json", "console"]) -> No
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = name != "uvicorn.access"
+    for name in ("httpx2", "httpcore2"):  # each call's address is for who looks for a bug
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -58,20 +61,32 @@ def _named(service: str) -> structlog.typing.Processor:
     return add
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 class Ids(NamedTuple):
-    """What ties the lines of one request together, over all its hops."""
+    """What ties the lines of one request together, over all its hops.
+
+    `state` is the request's own, in which whoever finds it out notes the `tenant`.
+    """
 
     request_id: str
     traceparent: str = ""
+    state: Mapping[str, Any] = NOTHING
+
+    @property
+    def tenant(self) -> str:
+        """Return whose request it is, as far as that is known by now."""
+        return str(self.state.get("tenant", ""))
 
 
 _ids: ContextVar[Ids | None] = ContextVar("ids", default=None)
 
 
-def ids_of(headers: Mapping[bytes, bytes]) -> Ids:
+def ids_of(headers: Mapping[bytes, bytes], state: Mapping[str, Any] = NOTHING) -> Ids:
     """Return the ids that the caller sent, or made ones."""
     request_id = _clean(headers.get(b"x-request-id", b"")) or os.urandom(16).hex()
-    return Ids(request_id, _clean(headers.get(b"traceparent", b"")))
+    return Ids(request_id, _clean(headers.get(b"traceparent", b"")), state)
 
 
 def _clean(sent: bytes) -> str:
@@ -90,6 +105,11 @@ def leave(token: Token[Ids | None]) -> None:
     _ids.reset(token)
 
 
+def current() -> Ids:
+    """Return the ids of the request being served; empty ones outside of any."""
+    return _ids.get() or Ids("")
+
+
 def current_ids() -> dict[str, str]:
     """Return the headers that carry the ids of the request being served to the next hop."""
     ids = _ids.get()
@@ -103,6 +123,8 @@ def current_ids() -> dict[str, str]:
 def _with_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if (ids := _ids.get()) is not None:
         event.setdefault("request_id", ids.request_id)
+        if tenant := ids.tenant:
+            event.setdefault("tenant", tenant)
         if ids.traceparent:
             event.setdefault("traceparent", ids.traceparent)
     return event

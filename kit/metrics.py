@@ -8,6 +8,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -23,6 +24,7 @@ class Metrics:
     def __init__(self, service: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # *_created doubles the size
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, processor time, open files
         self.service = service
         self._http: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
         http = ("service", "route", "method", "status")

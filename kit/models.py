@@ -4,7 +4,7 @@ References: `embedded:NAME` (listed in models/models.toml, needs no download),
 `hub:OWNER/NAME[@REVISION]` (Hugging Face hub) and `path:FOLDER`. A folder with weights and no ONNX
 graph gets one, made once and kept in the models' folder.
 Command line: `python -m kit.models [REFERENCE ... | --service SERVICE]` prepares models ahead of the
-first start: the embedded ones and what `*_MODEL` in the environment names, or those given.
+first start: the embedded ones and what settings in the environment name, or those given.
 """
 
 import fcntl
@@ -271,7 +271,7 @@ def _only_one(lock: Path) -> Iterator[None]:
 def main(arguments: list[str]) -> int:
     """Prepare the named models, those of `--service NAME`, or all; say what is done."""
     models_dir = Path(os.environ.get("MODELS_DIR", ".models"))
-    for reference in _chosen(arguments):
+    for reference in chosen(arguments):
         started = time.monotonic()
         sys.stdout.write(f"model {reference} ... ")
         sys.stdout.flush()
@@ -285,7 +285,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _chosen(arguments: list[str]) -> list[str]:
+def chosen(arguments: list[str]) -> list[str]:
     """Return references: a bare name is an embedded model's."""
     if arguments and arguments[0] != "--service":
         return [name if ":" in name else f"embedded:{name}" for name in arguments]
@@ -299,11 +299,11 @@ def _chosen(arguments: list[str]) -> list[str]:
 
 
 def _wished(prefix: str) -> list[str]:
-    """Return what settings such as QA_MODEL ask for, as far as it is not embedded."""
+    """Return what settings such as QA_MODEL or RAG_EMBEDDER ask for, as far as it is not embedded."""
     wished = {
         value
         for name, value in os.environ.items()
-        if name.startswith(prefix) and name.endswith("_MODEL") and value[:4] in ("hub:", "path")
+        if name.startswith(prefix) and value.startswith(("hub:", "path:"))
     }
     return sorted(wished)
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="ServiceSettings")
@@ -13,7 +13,8 @@ S = TypeVar("S", bound="ServiceSettings")
 class ServiceSettings(BaseSettings):
     """Settings that all services share; a service subclasses it and adds an `env_prefix`.
 
-    `LISTEN_HOST`, `INTERNAL_TOKEN` and `MODELS_DIR` carry no prefix: all services share their values.
+    `LISTEN_HOST`, `INTERNAL_TOKEN`, `MODELS_DIR` and `OTEL_EXPORTER_OTLP_ENDPOINT` carry no prefix:
+    all services share their values.
     """
 
     model_config = SettingsConfigDict(
@@ -32,6 +33,13 @@ class ServiceSettings(BaseSettings):
     """Least severe level that is logged."""
     log_format: Literal["json", "console"] = "json"
     """`json` for machines, `console` for people."""
+    log_requests: bool = False
+    """Whether each request is a line in the log: method, route, status and time, never its content."""
+    otlp_endpoint: Annotated[
+        HttpUrl | None,
+        Field(validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint")),
+    ] = None
+    """Collector to send traces to, OTLP over HTTP, as `http://collector:4318`; by default none."""
     internal_token: Annotated[
         SecretStr | None, Field(validation_alias=AliasChoices("INTERNAL_TOKEN", "internal_token"))
     ] = None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.sha256"
-EXTRAS = "gateway,classifier,qa,imagegen,rag,console,models,local,training,dev"
+EXTRAS = "gateway,classifier,qa,imagegen,rag,console,models,local,training,dev,tracing"
 NEEDED_GB = 4.0  # torch alone takes most of it
 OLDEST = (3, 11)
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ class RunningStack:
     process: subprocess.Popen[bytes]
     gateway: httpx2.Client
     run_dir: Path
+    ports: Mapping[str, int]
 
     def pid_of(self, module: str) -> int:
         """Return the id of the child process that runs a module, or 0."""
@@ -62,7 +63,7 @@ def whole_stack(folder: Path) -> Iterator[RunningStack]:
         _wait_for_serving(process, output)
         url = f"http://127.0.0.1:{ports['gateway']}"
         with httpx2.Client(base_url=url, timeout=90.0, trust_env=False) as client:
-            yield RunningStack(process, client, folder / "run")
+            yield RunningStack(process, client, folder / "run", ports)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(STOP_SECONDS)

@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/app.py"))
 # Imported only where a model is prepared, or halved for a GPU: a service runs without them.
+SHARED = {"opentelemetry": "opentelemetry-api"}  # many distributions fill the folder
 PREPARES = {"kit.minilm", "kit.export", "kit.half", "huggingface_hub"}
 
 
@@ -72,7 +73,7 @@ def _third_party(modules: set[str]) -> set[str]:
     tops = {module.partition(".")[0] for module in modules}
     tops -= {"kit", "services"} | sys.stdlib_module_names
     where = packages_distributions()
-    return {_name(where[top][0]) if top in where else top for top in tops}
+    return {SHARED.get(top) or (_name(where[top][0]) if top in where else top) for top in tops}
 
 
 def _reachable(start: list[str], stop: set[str]) -> set[str]:

@@ -8,13 +8,14 @@ from typing import Self, TypeVar
 import structlog
 from PIL import Image
 
+from kit import logs
 from kit.errors import NotReady, ServiceError
 from services.imagegen import pictures
 from services.imagegen.batch import Held
 from services.imagegen.painters import OutOfMemory, Painted
 from services.imagegen.queue import Jobs
 from services.imagegen.storage import Storage, painted_path
-from services.imagegen.values import Card, Drawing, Job, StoredPicture
+from services.imagegen.values import Card, Drawing, Job, Status, StoredPicture
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0
@@ -29,12 +30,18 @@ class Deliveries:
     """
 
     def __init__(
-        self, jobs: Jobs, storage: Storage, held: Held, on_delivered: Callable[[], None]
+        self,
+        jobs: Jobs,
+        storage: Storage,
+        held: Held,
+        on_delivered: Callable[[], None],
+        on_ended: Callable[[Job, str], None],
     ) -> None:
         self._jobs = jobs
         self._storage = storage
         self._held = held
         self._on_delivered = on_delivered
+        self._on_ended = on_ended
         self._tasks = asyncio.TaskGroup()
         self._is_stopping = False
 
@@ -68,11 +75,14 @@ class Deliveries:
         self._is_stopping = True
 
     async def _deliver(self, job: Job, painted: Painted, card: Card) -> None:
+        logs.enter(job.ids)  # of this task alone
         try:
             if not await self._is_ours(job):
                 return
             stored = [await self._store(job, n, painted, card) for n in range(job.drawing.count)]
-            if not await self._insist(lambda: self._jobs.finish(job, stored)):
+            if await self._insist(lambda: self._jobs.finish(job, stored)):
+                self._on_ended(job, Status.DONE)
+            else:
                 log.info("finish_refused", job=job.id, generation=job.generation)
             self._held.drop([job])
         except NotReady:
@@ -101,9 +111,11 @@ class Deliveries:
         )
 
     async def _fail(self, job: Job, error: Exception) -> None:
+        logs.enter(job.ids)  # of this task alone
         log.warning("job_failed", job=job.id, exc_info=error)
         with suppress(NotReady):
-            await self._insist(lambda: self._jobs.fail(job, _reason(error)))
+            if await self._insist(lambda: self._jobs.fail(job, _reason(error))):
+                self._on_ended(job, Status.FAILED)
             self._held.drop([job])
 
     async def _fetch(self, path: str) -> bytes:

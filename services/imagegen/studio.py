@@ -47,6 +47,7 @@ class Studio:
         metrics: WorkerMetrics,
         settings: Settings,
         announce: Callable[[Card], None] = lambda _: None,
+        on_ended: Callable[[Job, str], None] = lambda _, __: None,
     ) -> None:
         self._jobs = jobs
         self._painter = painter
@@ -59,7 +60,7 @@ class Studio:
         self._is_stopping = False
         self._held = Held()
         self._batch: Batch | None = None
-        self._deliveries = Deliveries(jobs, storage, self._held, self._wake.set)
+        self._deliveries = Deliveries(jobs, storage, self._held, self._wake.set, on_ended)
         self._rate = Rate()
 
     async def warm_up(self) -> None:

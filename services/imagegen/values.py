@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from kit.logs import Ids
+
 SEEDS = 2**32
 WORD = re.compile(r"\w+|[^\w\s]")
 LoraName = Annotated[str, StringConstraints(pattern=r"^\w[\w .()+-]*$", max_length=100)]
@@ -190,13 +192,26 @@ class Job(Frozen):
     batch: str = ""
     generation: int = 0
     losses: int = 0
-    queued_seconds: float = 0.0
+    created_at: float = 0.0  # seconds since the epoch, by Redis' clock
+    claimed_at: float = 0.0
+    request_id: str = ""  # of the request that ordered it
+    traceparent: str = ""
     step: int = 0
     steps: int = 0
     pictures: tuple[StoredPicture, ...] = ()
     error: str | None = None
     position: int | None = None
     eta_seconds: float | None = None
+
+    @property
+    def queued_seconds(self) -> float:
+        """Return the time from the order to the worker that took it."""
+        return max(0.0, self.claimed_at - self.created_at)
+
+    @property
+    def ids(self) -> Ids:
+        """Return under which ids a worker logs what it does for the job."""
+        return Ids(self.request_id, self.traceparent, {"tenant": self.tenant})
 
 
 class Report(Frozen):

@@ -5,14 +5,17 @@ it stops after the present step and hands its jobs back.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
 import kit.serve
 from kit.app import Resources, build_app
 from kit.settings import load
+from kit.tracing import Tracing
 from services.imagegen.housekeeping import end, sweep_forever
 from services.imagegen.metrics import WorkerMetrics
 from services.imagegen.painters import Painter
@@ -21,7 +24,7 @@ from services.imagegen.queue.connection import warn_if_lossy
 from services.imagegen.settings import WorkerSettings
 from services.imagegen.storage import Storage
 from services.imagegen.studio import Studio
-from services.imagegen.values import Card
+from services.imagegen.values import Card, Job, Status
 
 
 def create_app(settings: WorkerSettings | None = None, painter: Painter | None = None) -> FastAPI:
@@ -40,7 +43,8 @@ def create_app(settings: WorkerSettings | None = None, painter: Painter | None =
             def announce(card: Card) -> None:
                 app.state.health.info["model"] = card.model_dump()
 
-            studio = Studio(jobs, storage, ours, metrics, settings, announce)
+            traced = partial(_trace, app.state.tracing)
+            studio = Studio(jobs, storage, ours, metrics, settings, announce, traced)
             await studio.warm_up()
             await warn_if_lossy(client)
             app.state.health.checks |= {"redis": jobs.ping, "storage": storage.check}
@@ -61,6 +65,21 @@ def create_app(settings: WorkerSettings | None = None, painter: Painter | None =
             await studio.sign_off()
 
     return build_app("worker", description=__doc__ or "", settings=settings, routers=(), life=life)
+
+
+def _trace(tracing: Tracing | None, job: Job, outcome: str) -> None:
+    """Add to the request's trace how long its job waited and how long it was painted."""
+    if tracing is None:
+        return
+    whose: dict[str, str | int] = {
+        "switchboard.request_id": job.request_id,
+        "switchboard.tenant": job.tenant,
+        "switchboard.job": job.id,
+    }
+    did = whose | {"switchboard.outcome": outcome, "switchboard.pictures": job.drawing.count}
+    failed = outcome != Status.DONE
+    tracing.record("wait", job.traceparent, job.created_at, job.claimed_at, whose)
+    tracing.record("paint", job.traceparent, job.claimed_at, time.time(), did, failed=failed)
 
 
 def _load(settings: WorkerSettings) -> Painter:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 
+from kit import logs
 from kit.errors import Conflict, NotFound, NotReady, Overloaded
 from services.imagegen.queue.connection import translated
 from services.imagegen.queue.lua import Scripts, key
@@ -66,7 +67,7 @@ class Jobs:
         time to wait, Conflict when the key was used for another request, or NotReady when the
         disk is late: then the job is queued, and the same key gives it.
         """
-        limits = self._settings
+        limits, ids = self._settings, logs.current()
         answer, is_on_disk = await self._scripts.run_to_disk(
             "submit",
             *(job_id, tenant, *idempotency, drawing.model_dump_json()),
@@ -75,6 +76,7 @@ class Jobs:
             *(limits.result_ttl_seconds, limits.max_wait_seconds * 1000),
             deadline_seconds or limits.max_wait_seconds,
             *(limits.max_backlog_seconds, limits.max_waiting_per_tenant),
+            *(ids.request_id, ids.traceparent),
         )
         verdict = answer[0]
         if verdict == "conflict":

@@ -11,11 +11,12 @@ tick(lease_ms)
 
 local function read(id)
   if not id then return end
-  local tenant, batch, cost, pictures, deadline, losses, created, drawing =
-    fields(id, 'tenant', 'batch', 'cost', 'count', 'deadline', 'losses', 'created', 'drawing')
+  local tenant, batch, cost, pictures, deadline, losses, created, drawing, request, traceparent =
+    fields(id, 'tenant', 'batch', 'cost', 'count', 'deadline', 'losses', 'created', 'drawing',
+      'request', 'traceparent')
   return {id = id, tenant = tenant, batch = batch, cost = cost, pictures = tonumber(pictures),
     deadline = tonumber(deadline), losses = losses, has_cost_workers = losses ~= '0',
-    created = created, drawing = drawing}
+    created = created, drawing = drawing, request = request or '', traceparent = traceparent or ''}
 end
 
 local function first()
@@ -41,7 +42,7 @@ local function take(job)
   taken_cost = taken_cost + job.cost
   taken[#taken + 1] = {'id', id, 'tenant', job.tenant, 'drawing', job.drawing, 'batch', job.batch,
     'status', 'painting', 'generation', generation, 'losses', job.losses, 'created', job.created,
-    'claimed', now}
+    'claimed', now, 'request', job.request, 'traceparent', job.traceparent}
   return true
 end
 

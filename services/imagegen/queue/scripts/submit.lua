@@ -1,10 +1,10 @@
 -- Promise: a job enters whole or not at all, and a tenant's idempotency key names one job.
 -- ARGV: id tenant idem digest drawing warnings batch cost count priority ttl wait_ms deadline_s
---       max_backlog_s max_waiting
+--       max_backlog_s max_waiting request traceparent
 -- Returns `admitted` or `known` with a view of the job, `conflict`, or a refusal with the seconds
 -- after which it would be admitted.
 local id, tenant, idem, digest, drawing, warnings, batch, cost, pictures, priority, ttl, wait_ms,
-  deadline_s, max_backlog_s, max_waiting = unpack(ARGV)
+  deadline_s, max_backlog_s, max_waiting, request, traceparent = unpack(ARGV)
 
 local known, its_digest = id, digest
 if idem ~= '' then
@@ -40,7 +40,8 @@ local order = call('INCR', key('seq')) - priority * 2 ^ 40
 local wait = math.floor(math.min(wait_ms, deadline_s * 1000))
 call('HSET', key('job', id), 'id', id, 'tenant', tenant, 'idem', idem, 'drawing', drawing,
   'batch', batch, 'cost', cost, 'count', pictures, 'order', order, 'ttl', ttl,
-  'created', now, 'wait', wait, 'deadline', now + wait, 'generation', 0, 'losses', 0)
+  'created', now, 'wait', wait, 'deadline', now + wait, 'generation', 0, 'losses', 0,
+  'request', request, 'traceparent', traceparent)
 if warnings ~= '' then call('HSET', key('job', id), 'warnings', warnings) end
 if idem ~= '' then call('SET', key('idem', tenant, idem), id .. ' ' .. digest) end
 enqueue(id)
