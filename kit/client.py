@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from kit import deadline, logs
 from kit.errors import DeadlineExceeded, ServiceError, UpstreamFailed
-from kit.failures import Late, problem_of_answer, translated
+from kit.failures import Late, are_we_slow, is_its_fault, problem_of_answer, translated
 from kit.resilience import Breaker, Latencies, RetryBudget, abandon, first
 
 CONNECT_SECONDS = 2.0
@@ -27,7 +27,6 @@ RETRY_AFTER_SECONDS = 0.05  # at most, so that callers who failed together do no
 IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}
 
 Headers = Mapping[str, str] | Sequence[tuple[bytes, bytes]]
-Body = bytes | None
 
 
 class ServiceClient:
@@ -60,9 +59,7 @@ class ServiceClient:
         self._http = httpx2.AsyncClient(base_url=base_url, headers=headers, transport=transport)
         self._transport = transport
         self._base_url = self._http.base_url
-        self._base_headers = [
-            (name.lower().encode(), value.encode()) for name, value in headers.items()
-        ]
+        self._base_headers = [(name.lower().encode(), headers[name].encode()) for name in headers]
         self._hedges = hedge
         self.breaker = Breaker(name, self._answers)
         self._budget = RetryBudget()
@@ -224,7 +221,7 @@ class ServiceClient:
                     await response.aclose()
         except (UpstreamFailed, DeadlineExceeded) as error:
             # One whose answer breaks off in the middle fails as well; what the block raises does not.
-            if _is_its_fault(error, is_patient=is_patient):
+            if is_its_fault(error, is_patient=is_patient) and not await are_we_slow():
                 self.breaker.failed()
             raise
         finally:
@@ -300,11 +297,3 @@ def _left_seconds() -> float | None:
 def _timeout(least_seconds: float = 0.0) -> httpx2.Timeout:
     left = _left_seconds() or STREAM_IDLE_SECONDS
     return httpx2.Timeout(max(left, least_seconds), connect=min(left, CONNECT_SECONDS))
-
-
-def _is_its_fault(error: ServiceError, *, is_patient: bool) -> bool:
-    """Tell whether a failed call says that the service is ill."""
-    if isinstance(error, Late) and error.__cause__ is None:
-        return is_patient
-    cause = error.__cause__
-    return isinstance(cause, httpx2.TransportError) and not isinstance(cause, httpx2.PoolTimeout)

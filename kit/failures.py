@@ -1,6 +1,8 @@
 """What a service's failure means to whoever called it."""
 
+import asyncio
 import math
+import time
 from http import HTTPStatus
 
 import httpx2
@@ -14,6 +16,7 @@ from kit.errors import (
 )
 
 DEFAULT_RETRY_MS = 1000.0
+SLOW_TURN_SECONDS = 0.25
 ERRORS = {status for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
 
 
@@ -69,3 +72,18 @@ def _retry_ms(response: httpx2.Response) -> float:
         if math.isfinite(stated) and stated >= 0:
             return stated
     return DEFAULT_RETRY_MS
+
+
+async def are_we_slow() -> bool:
+    """Tell whether this process is so busy that it misses answers that are there."""
+    before = time.monotonic()
+    await asyncio.sleep(0)
+    return time.monotonic() - before > SLOW_TURN_SECONDS
+
+
+def is_its_fault(error: ServiceError, *, is_patient: bool) -> bool:
+    """Tell whether a failed call says that the service is ill."""
+    if isinstance(error, Late) and error.__cause__ is None:
+        return is_patient
+    cause = error.__cause__
+    return isinstance(cause, httpx2.TransportError) and not isinstance(cause, httpx2.PoolTimeout)

@@ -7,6 +7,7 @@ phrases are the negatives, so that a message which any of the seven intents woul
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -88,17 +89,42 @@ def _confidence(score: float) -> float:
     return round(1 / (1 + math.exp(-SLOPE * (float(score) - THRESHOLD))), 4)
 
 
+class Learner:
+    """Learns own intents; what the router's own phrases are to each other is worked out once."""
+
+    def __init__(self, vectoriser: Vectoriser) -> None:
+        self._vectoriser = vectoriser
+
+    @cached_property
+    def _known(self) -> tuple[list[Vector], Array]:
+        """Return the vectors of the router's phrases and their kernel; takes about a second."""
+        vectors = [self._vectoriser.vector(phrase.text) for phrase in self._vectoriser.phrases]
+        return vectors, _kernel(vectors, vectors, self._vectoriser.width)
+
+    def learn(self, intents: Sequence[tuple[str, Sequence[str]]]) -> Matcher:
+        """Learn (name, phrases) pairs; takes some tenths of a second for ten of them."""
+        phrases = [(name, phrase) for name, some in intents for phrase in some]
+        known, among_known = self._known
+        own = [self._vectoriser.vector(phrase) for _, phrase in phrases]
+        across = _kernel(own, [*known, *own], self._vectoriser.width)
+        beside, among_own = across[:, : len(known)], across[:, len(known) :]
+        kernel = np.block([[among_known, beside.T], [beside, among_own]])
+        kernel[np.diag_indices_from(kernel)] += RIDGE
+        names = [name for name, _ in intents]
+        targets = np.zeros((len(kernel), len(names)))
+        for i, (name, _) in enumerate(phrases, start=len(known)):
+            targets[i, names.index(name)] = 1.0
+        weights = np.linalg.solve(kernel, targets).astype(np.float64)
+        return Matcher(names, phrases, Phrases.of([*known, *own], self._vectoriser.width), weights)
+
+
+def _kernel(rows: Sequence[Vector], columns: Sequence[Vector], width: int) -> Array:
+    if not rows:
+        return np.zeros((0, len(columns)))
+    index = Phrases.of(columns, width)
+    return np.array([index.similarities(vector) for vector in rows], dtype=np.float64)
+
+
 def learn(vectoriser: Vectoriser, intents: Sequence[tuple[str, Sequence[str]]]) -> Matcher:
-    """Learn (name, phrases) pairs; takes about a tenth of a second for ten of them."""
-    phrases = [(name, phrase) for name, some in intents for phrase in some]
-    known = [vectoriser.vector(phrase.text) for phrase in vectoriser.phrases]
-    vectors = [*known, *(vectoriser.vector(phrase) for _, phrase in phrases)]
-    index = Phrases.of(vectors, vectoriser.width)
-    kernel = np.array([index.similarities(v) for v in vectors], dtype=np.float64)
-    names = [name for name, _ in intents]
-    targets = np.zeros((len(vectors), len(names)))
-    for i, (name, _) in enumerate(phrases, start=len(known)):
-        targets[i, names.index(name)] = 1.0
-    kernel[np.diag_indices_from(kernel)] += RIDGE
-    weights = np.linalg.solve(kernel, targets).astype(np.float64)
-    return Matcher(names, phrases, index, weights)
+    """Learn once."""
+    return Learner(vectoriser).learn(intents)

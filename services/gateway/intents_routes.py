@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from kit.app import from_lifespan
 from services.gateway.intents_schemas import NAME, NewIntents, OwnIntent, OwnIntentsList
@@ -34,7 +34,7 @@ async def get_intent(name: IntentName, own: OwnIntentsDep, tenant: Tenant) -> Ow
     return await own.get(tenant, name)
 
 
-@router.delete("/{name}", summary="Forget an own intent", status_code=204)
+@router.delete("/{name}", summary="Forget an own intent", status_code=204, response_class=Response)
 async def delete_intent(name: IntentName, own: OwnIntentsDep, tenant: Tenant) -> None:
     """Forget one of the tenant's own; one of the gateway's file stays (409)."""
     await own.delete(tenant, name)

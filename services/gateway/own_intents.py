@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from kit.errors import Conflict, NotFound, NotReady, Unprocessable
-from services.gateway.few_shot import Match, Matcher, Vectoriser, learn
+from services.gateway.few_shot import Learner, Match, Matcher, Vectoriser
 from services.gateway.intents_schemas import OwnIntent
 from services.gateway.intents_store import IntentsStore
 from services.gateway.upstreams import owner
@@ -42,6 +42,7 @@ class OwnIntents:
     ) -> None:
         self._store = store
         self._vectoriser = vectoriser
+        self._learner = Learner(vectoriser)
         self._common = {intent.name: intent for intent in common}
         self._known: dict[str, tuple[float, Known]] = {}
         self._changing = asyncio.Lock()
@@ -106,7 +107,7 @@ class OwnIntents:
         if not definitions:
             return None
         started = time.perf_counter()
-        matcher = learn(self._vectoriser, [(d.name, d.phrases) for d in definitions.values()])
+        matcher = self._learner.learn([(d.name, d.phrases) for d in definitions.values()])
         took = round((time.perf_counter() - started) * 1000)
         log.info("intents_learnt", intents=len(definitions), ms=took)
         return matcher

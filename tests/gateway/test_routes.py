@@ -28,8 +28,9 @@ async def test_route_says_what_would_be_done_and_runs_nothing():
         ],
         "language": "en",
         "slots": {"subject": "a red circle"},
+        "spans": {},
         "service": "imagegen",
-        "explanation": {"margin": 0.8, "threshold": 0.5, "evidence": []},
+        "explanation": {"margin": 0.8, "threshold": 0.5, "evidence": [], "nearest": []},
     }
     assert imagegen.calls == []
 

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from services.gateway.few_shot import THRESHOLD, learn
+from services.gateway.few_shot import THRESHOLD, Learner
 from services.gateway.nearest import Vector
 from services.gateway.router import Router
 from training.gateway.evaluate import DATA, read
 from training.gateway.public import CLINC
 
 SHOTS = (3, 5, 10, 20)
-DRAWS = 6
+DRAWS = 4
 INTENTS = 10
 HELD_OUT = 20
 SEED = 3
@@ -60,10 +60,17 @@ def banking(data: Path) -> Sets:
     return dict(grouped)
 
 
-def play(router: Router, sets: Sets, shots: int, others: list[Vector], rng: random.Random) -> Any:
+def play(
+    router: Router,
+    learner: Learner,
+    sets: Sets,
+    shots: int,
+    others: list[Vector],
+    rng: random.Random,
+) -> Any:
     """Return scores (held-out messages, intents) with the right columns, and scores of the others."""
     names = rng.sample(sorted(sets), INTENTS)
-    matcher = learn(router, [(n, rng.sample(sets[n]["train"], shots)) for n in names])
+    matcher = learner.learn([(n, rng.sample(sets[n]["train"], shots)) for n in names])
     held = [(i, t) for i, n in enumerate(names) for t in sets[n]["test"][:HELD_OUT]]
     right = np.array([i for i, _ in held])
     scores = np.array([matcher.scores(router.vector(t)) for _, t in held])
@@ -72,11 +79,11 @@ def play(router: Router, sets: Sets, shots: int, others: list[Vector], rng: rand
 
 
 def measure(
-    router: Router, sets: Sets, shots: int, others: list[Vector], limit: float
+    router: Router, learner: Learner, sets: Sets, shots: int, others: list[Vector], limit: float
 ) -> dict[str, Any]:
     """Return the shares found, found wrongly and taken by mistake, over DRAWS tenants."""
     rng = random.Random(SEED)
-    played = [play(router, sets, shots, others, rng) for _ in range(DRAWS)]
+    played = [play(router, learner, sets, shots, others, rng) for _ in range(DRAWS)]
     right = np.concatenate([r for r, _, _ in played])
     scores = np.concatenate([s for _, s, _ in played])
     false = np.concatenate([f for _, _, f in played])
@@ -108,19 +115,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     router = Router.load(options.model)
+    learner = Learner(router)
     choosing, reporting = clinc(options.data)
     if options.choose:
         others = [router.vector(text) for text in seed_messages(options.data)]
         for shots in SHOTS[1:3]:
             for limit in np.arange(0.1, 0.5, 0.05):
                 print(
-                    round(float(limit), 2), measure(router, choosing, shots, others, float(limit))
+                    round(float(limit), 2),
+                    measure(router, learner, choosing, shots, others, float(limit)),
                 )
         return
     others = [router.vector(row["text"]) for row in read(DATA / "test.tsv")]
     sets = dict(zip(SOURCES, (reporting, banking(options.data)), strict=True))
     found = {
-        name: [measure(router, some, shots, others, THRESHOLD) for shots in SHOTS]
+        name: [measure(router, learner, some, shots, others, THRESHOLD) for shots in SHOTS]
         for name, some in sets.items()
     }
     path = options.model / "report.json"
