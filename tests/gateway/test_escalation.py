@@ -53,7 +53,11 @@ def emotion(**scores: float) -> Scripted:
 
 
 def knowledge(*, answered: bool) -> Scripted:
-    body = {"answer": "Soon." if answered else None, "answered": answered, "citations": []}
+    body: dict[str, object] = {
+        "answer": "Soon." if answered else None,
+        "answered": answered,
+        "citations": [],
+    }
     return Scripted({"POST /v1/collections/default/ask": body})
 
 

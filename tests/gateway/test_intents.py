@@ -17,7 +17,7 @@ from services.gateway.router import Router
 from tests.gateway.support import Scripted, served
 
 WEIGHTS = Path(__file__).parents[2] / "models" / "router"
-CANCEL = {
+CANCEL: dict[str, Any] = {
     "name": "cancel_order",
     "phrases": [
         "cancel my order",
@@ -31,7 +31,7 @@ CANCEL = {
     "path": "/v1/collections/orders/ask",
     "body": {"question": "How do I cancel? {text}", "filter": {"language": "{language}"}},
 }
-BLURT = {
+BLURT: dict[str, Any] = {
     "name": "blurt",
     "phrases": ["blurt it out", "say blurt", "blurt blurt now"],
     "service": "classifier",
@@ -211,6 +211,7 @@ def test_a_wrong_file_stops_the_start_with_one_message(tmp_path, capsys, text):
 def test_a_placeholder_in_the_message_itself_is_not_filled_in():
     intent = OwnIntent.model_validate(CANCEL)
     filled = intent.filled(text="{context} {language}", context="secret", language="en")
+    assert isinstance(filled, dict)
     assert filled["question"] == "How do I cancel? {context} {language}"
 
 

@@ -12,6 +12,7 @@ from services.gateway.router import OTHER, Router, RouteRequest
 from training.gateway import evaluate, prepare, train
 from training.gateway.grammar import Grammar
 from training.gateway.noise import roughen
+from training.gateway.table import CUE_BOOST, Table, read
 
 SHIPPED = Path(__file__).parents[2] / "models" / "router"
 
@@ -26,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_tiny_recipe_makes_a_router_that_learned_most_of_its_phrases(trained):
     router = Router.load(trained)
-    rows = [row for row in train.read(trained / "corpus.tsv") if row.intent != OTHER]
+    rows = [row for row in read(trained / "corpus.tsv") if row.intent != OTHER]
     requests = [RouteRequest(row.text, bool(row.has_context), row.images) for row in rows]
     hits = [
         router.route(request).intent == row.intent
@@ -36,12 +37,12 @@ def test_the_tiny_recipe_makes_a_router_that_learned_most_of_its_phrases(trained
 
 
 def test_the_served_probabilities_are_those_that_were_trained(trained):
-    rows = train.read(trained / "corpus.tsv")[:40]
+    rows = read(trained / "corpus.tsv")[:40]
     router = Router.load(trained)
-    table = train.Table.of(rows, vocabulary=router.grams)
+    table = Table.of(rows, vocabulary=router.grams)
     x = table.features(router.idf.astype(np.float64))
-    linear = x @ np.vstack([router.weights, router.cue_weights / train.CUE_BOOST])
-    units = x @ np.vstack([router.hidden, router.cue_hidden / train.CUE_BOOST])
+    linear = x @ np.vstack([router.weights, router.cue_weights / CUE_BOOST])
+    units = x @ np.vstack([router.hidden, router.cue_hidden / CUE_BOOST])
     scores = linear + np.maximum(units + router.hidden_bias, 0) @ router.out
     expected = train.softmax((scores + router.bias) / router.temperature)
     for row, right in zip(rows, expected, strict=True):
