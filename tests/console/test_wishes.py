@@ -5,6 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.console.client import Gateway
 from services.console.schemas import Blend, Wish
 from services.console.wishes import carry_out, carry_out_blend
 from tests.console.support import DONE, PICTURE, WAITING, before, last_of, painter
@@ -130,8 +131,8 @@ async def test_a_cancelled_picture_is_no_failure():
 
 
 async def test_a_gateway_that_is_away_is_said_in_the_visitors_language():
-    async with before({}) as client:
-        client._gateway._http._transport = _Nobody()
+    away = Gateway("http://gateway", wish_seconds=30, look_seconds=10, transport=_Nobody())
+    async with away as client:
         turn = await last_of(carry_out(client, Wish(text="draw"), "", "ru"))
     assert turn.problem == "Шлюз недоступен."
 
