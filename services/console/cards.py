@@ -21,7 +21,10 @@ _templates = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
+for _name in _templates.list_templates():
+    _templates.get_template(_name)  # now, and not at the first visitor's on the event loop
 
 
 def _render(template: str, language: str, **values: Any) -> str:

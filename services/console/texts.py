@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,17 @@ LANGUAGES = ("en", "es", "ru")
 FOLDER = Path(__file__).with_name("texts")
 
 
-@cache
-def words(language: str) -> Mapping[str, str]:
-    """Return every text of a language by its name."""
+def _read(language: str) -> Mapping[str, str]:
     with (FOLDER / f"{language}.toml").open("rb") as file:
         return dict(tomllib.load(file))
+
+
+_words = {language: _read(language) for language in LANGUAGES}
+
+
+def words(language: str) -> Mapping[str, str]:
+    """Return every text of a language by its name."""
+    return _words[language]
 
 
 def say(language: str, name: str, /, **values: Any) -> str:

@@ -1,5 +1,6 @@
 """Carrying a wish out: understand it, follow it, and keep what came of it as a turn."""
 
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -76,7 +77,17 @@ async def carry_out_blend(
     turn = new_turn(text, understood=understood)
     try:
         job = await gateway.blend(blend, key)
-        painting = Painting(time.monotonic()).after(("progress", job), time.monotonic())
+        async for progress in _watched(gateway, job, turn, key):
+            yield progress
+    except ServiceError as error:
+        yield failed(turn, error, language), None
+
+
+async def _watched(
+    gateway: Gateway, job: dict[str, Any], turn: Turn, key: str
+) -> AsyncGenerator[Progress]:
+    painting = Painting(time.monotonic()).after(("progress", job), time.monotonic())
+    try:
         yield turn, painting
         async for event in gateway.follow(job["id"], key):
             painting = painting.after(event, time.monotonic())
@@ -85,8 +96,10 @@ async def carry_out_blend(
                 return
             yield turn, painting
         raise UpstreamFailed("The gateway's answer broke off.")
-    except ServiceError as error:
-        yield failed(turn, error, language), None
+    finally:
+        if not painting.is_over:  # whoever closes the page wants it no more
+            with contextlib.suppress(ServiceError):
+                await gateway.cancel(job["id"], key)
 
 
 def _ended(turn: Turn, job: dict[str, Any]) -> Turn:

@@ -11,6 +11,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.running import RunningStack
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no Chromium here; on Debian: apt install chromium"
+)
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,8 +30,7 @@ Visit = Callable[..., Page]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Run one browser for a module; Playwright keeps a loop running that async tests cannot share."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here; on Debian: apt install chromium")
+    assert CHROMIUM is not None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser

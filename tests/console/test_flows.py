@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.console.conftest import PATIENCE_MS, Visit
+from tests.console.conftest import PATIENCE_MS, Visit, needs_chromium
 from tests.console.support import png
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, needs_chromium]
 expect.set_options(timeout=PATIENCE_MS)
 TOWER = "The tower was finished in 1889. It was designed by Gustave Eiffel's company."
 ON_ITS_WAY = """() => {

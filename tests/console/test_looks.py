@@ -12,11 +12,11 @@ from playwright.sync_api import Page, expect
 
 from services.console import app as console
 from services.console.settings import Settings
-from tests.console.conftest import PATIENCE_MS, Visit
+from tests.console.conftest import PATIENCE_MS, Visit, needs_chromium
 from tests.gateway.support import FixedRouter, gateway
 from tests.serving import on_a_port
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, needs_chromium]
 expect.set_options(timeout=PATIENCE_MS)
 KEY = "open sesame"
 MOST_TABS = 40

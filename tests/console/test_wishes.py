@@ -5,10 +5,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.console.client import Gateway
 from services.console.schemas import Blend, Wish
 from services.console.wishes import carry_out, carry_out_blend
 from tests.console.support import DONE, PICTURE, WAITING, before, last_of, painter
 from tests.gateway.support import FixedRouter, Scripted
+from tests.support import until
 
 TOWER = "The tower was finished in 1889. It was designed by Gustave Eiffel's company."
 
@@ -129,8 +131,8 @@ async def test_a_cancelled_picture_is_no_failure():
 
 
 async def test_a_gateway_that_is_away_is_said_in_the_visitors_language():
-    async with before({}) as client:
-        client._gateway._http._transport = _Nobody()
+    away = Gateway("http://gateway", wish_seconds=30, look_seconds=10, transport=_Nobody())
+    async with away as client:
         turn = await last_of(carry_out(client, Wish(text="draw"), "", "ru"))
     assert turn.problem == "Шлюз недоступен."
 
@@ -149,3 +151,17 @@ async def test_a_blend_ends_as_its_job_does(status: str):
     assert turn.status == status
     assert turn.problem == ("no memory" if status == "failed" else "")
     assert len(turn.pictures) == (1 if status == "done" else 0)
+
+
+async def test_a_blend_that_nobody_watches_any_more_is_cancelled():
+    imagegen = painter()
+    async with before({"imagegen": imagegen}) as client:
+        blend = Blend(pictures=("AAAA", "BBBB"), second_percent=30)
+        progress = carry_out_blend(client, blend, "Blend", "", "en")
+        await anext(progress)
+        await progress.aclose()
+        await until(lambda: _was_cancelled(imagegen))
+
+
+async def _was_cancelled(imagegen: Scripted) -> bool:
+    return ("DELETE", f"/v1/images/{WAITING['id']}", None) in imagegen.calls
