@@ -8,6 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from benchmarks.capacity.__main__ import SPIKE
+from benchmarks.capacity.simulation import POLL_SECONDS
 from deploy import generate
 from deploy.settings_tables import SERVICES, classes, variables
 from kit.serve import ANSWER_SECONDS, LINGER_SECONDS
@@ -215,8 +217,16 @@ def test_stateless_services_scale_by_processor_time_and_have_no_fixed_number(ove
 def test_workers_follow_the_queue_and_leave_slowly():
     [scaled] = manifests.of_kind("gpu", "ScaledObject")
     assert scaled["spec"]["scaleTargetRef"] == {"name": "imagegen-worker"}
-    [trigger] = scaled["spec"]["triggers"]
-    assert "imagegen_backlog_seconds" in trigger["metadata"]["query"]
+    waiting, busy = (trigger["metadata"] for trigger in scaled["spec"]["triggers"])
+    assert "imagegen_backlog_seconds" in waiting["query"]
+    assert "imagegen_gpu_busy_seconds_total" in busy["query"]
+    simulated = (SPIKE.target_seconds, SPIKE.target_busy, POLL_SECONDS)
+    used = (
+        float(waiting["threshold"]),
+        float(busy["threshold"]),
+        scaled["spec"]["pollingInterval"],
+    )
+    assert used == simulated
     behaviour = scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behaviour["scaleDown"]["stabilizationWindowSeconds"] >= 300
 
