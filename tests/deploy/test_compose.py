@@ -146,7 +146,7 @@ def test_every_service_with_a_model_can_be_told_which(compose: dict[str, Any]):
     for name, block in built(compose).items():
         settings = settings_of(block)
         prefix = str(settings.model_config.get("env_prefix"))
-        for field in ("model", "zero_shot_model", "embedder", "prior", "vae"):
+        for field in ("model", "zero_shot_model", "embedder", "reranker", "prior", "vae"):
             if field in settings.model_fields and name != "gateway":
                 variable = f"{prefix}{field.upper()}"
                 assert block["environment"][variable] == f"${{{variable}:-}}"
