@@ -63,7 +63,7 @@ async def load(database: Database, space: Space, data: Data) -> float:
     for start in range(0, len(data.texts), AT_ONCE):
         rows = range(start, min(start + AT_ONCE, len(data.texts)))
         documents = [
-            (*KEY, str(row), row.to_bytes(8), data.texts[row], {"tag": int(data.tags[row])})
+            (*KEY, str(row), row.to_bytes(8), data.texts[row], *_columns(data, space, row))
             for row in rows
         ]
         chunks = [
@@ -80,8 +80,7 @@ async def load(database: Database, space: Space, data: Data) -> float:
             await connection.executemany(
                 "insert into documents (tenant, collection, id, version, sha256, title, text,"
                 " metadata, language, status, chunks, embedded_by)"
-                " values ($1, $2, $3, 1, $4, '', $5, $6, 'en', 'ready', 1,"
-                f" array[{space.vectors.number:d}])",
+                " values ($1, $2, $3, 1, $4, '', $5, $6, 'en', 'ready', 1, $7)",
                 documents,
             )
             await connection.executemany(CHUNKS, chunks)
@@ -102,6 +101,10 @@ async def load(database: Database, space: Space, data: Data) -> float:
     async with database.connection() as connection:
         await connection.execute("analyze")
     return time.perf_counter() - started
+
+
+def _columns(data: Data, space: Space, row: int) -> tuple[dict[str, int], list[int]]:
+    return {"tag": int(data.tags[row])}, [space.vectors.number]
 
 
 async def ingest_rate(database: Database, spaces: Spaces, data: Data) -> float:
@@ -196,7 +199,8 @@ def _server_memory_mb() -> int:
 
 
 def _children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    lists = Path(f"/proc/{pid}/task").glob("*/children")  # of every thread
+    listed = [child for one in lists for child in one.read_text(encoding="utf-8").split()]
     return [one for child in map(int, listed) for one in (child, *_children(child))]
 
 
