@@ -158,7 +158,8 @@ class Ingest:
 
     async def _index(self, job: Job) -> str:
         source = await self._jobs.source(job)
-        if source is None:
+        if source is None:  # deleted while its job was queued anew
+            await self._jobs.discard(job)
             return "gone"
         if job.attempts > MAX_ATTEMPTS:
             await self._give_up(job, "Indexing ended the process several times.")

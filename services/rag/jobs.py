@@ -102,6 +102,15 @@ class Jobs:
                 *_fence(job),
             )
 
+    async def discard(self, job: Job) -> None:
+        """Delete a job whose document is gone."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                "delete from jobs where tenant = $1 and collection = $2 and document = $3"
+                " and version = $4 and attempts = $5",
+                *_fence(job),
+            )
+
     async def extend(self, job: Job, lease_seconds: float) -> None:
         """Keep the job for longer."""
         async with self._database.transaction() as connection:

@@ -3,8 +3,8 @@
 The index knows nothing of tenants and filters: it walks from near to far through everybody's
 vectors and drops what may not be seen. For a share of 10 % it goes ten times as far; for one of 1 %
 it gives up before it has found the nearest. Reading all eligible vectors is quick while they are
-few, and misses none. `benchmarks/rag_recall.py` measures both: at 200,000 vectors they take the
-same time at about 8 %, and from 10 % on the walk finds 97 of 100.
+few, and misses none. `benchmarks/rag_recall.py` measures both: at 200,000 vectors they take about
+the same time at a tenth, where the walk finds 97 of 100.
 """
 
 import math

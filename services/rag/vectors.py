@@ -51,8 +51,11 @@ FEW = """with kept as materialized (
     counted as (select coalesce(sum(chunks), 0) as chunks from kept),
     near as (
         select v.document, v.position, 1 - (v.embedding <=> $3) as score
-        from kept join {table} v on v.tenant = $1 and v.collection = $2
-            and v.document = kept.id and v.version = kept.version
+        from kept cross join lateral (
+            select one.document, one.position, one.embedding from {table} one
+            where one.tenant = $1 and one.collection = $2
+                and one.document = kept.id and one.version = kept.version
+            offset 0) v -- by the key: the planner, who cannot know how few they are, would read all
         where (select chunks from counted) <= $5
         order by (v.embedding <=> $3) + 0, v.document, v.position limit $4)
     select null as document, null as position, chunks::float8 as score from counted

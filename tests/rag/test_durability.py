@@ -157,6 +157,20 @@ async def test_a_job_that_is_given_back_is_not_charged(database_url, tenant):
         await store.drop((tenant, "docs"))
 
 
+async def test_a_job_without_its_document_does_not_stay(database_url, tenant):
+    async with stored(database_url) as (store, _), opened(database_url, connections=1) as database:
+        await store.create((tenant, "docs"), "")
+        async with database.connection() as connection:
+            await connection.execute("insert into jobs values ($1, 'docs', 'none', 1)", tenant)
+            async with rag(database_url, tenant):
+
+                async def gone() -> bool:
+                    query = "select not exists(select from jobs where tenant = $1)"
+                    return bool(await connection.fetchval(query, tenant))
+
+                await until(gone)
+
+
 async def test_another_model_makes_the_vectors_anew(database_url, tenant):
     other = HashEmbedder()
     other.revision = "2"
