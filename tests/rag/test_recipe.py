@@ -65,6 +65,9 @@ async def test_the_shelf_finds_and_ranks_what_the_service_does(database_url, ten
                 told = one["explanation"]["features"]
                 for name in ("dense_rank", "keyword_rank"):  # equals may change places
                     assert told.pop(name) == pytest.approx(expected.pop(name), abs=0.7)
+                # The average length is that of the moment of indexing, and workers race.
+                for name in [name for name in told if "keyword" in name or name == "fused"]:
+                    assert told.pop(name) == pytest.approx(expected.pop(name), abs=0.15), name
                 assert told == pytest.approx(expected, abs=2e-2), place
 
 
