@@ -15,6 +15,8 @@ from services.console.wishes import problem_of
 
 LOOK_SECONDS = 0.3
 MOST_LOOKS = 400  # two minutes; indexing goes on without anyone who looks
+# What the knowledge base reads, as its README says.
+READABLE = (".md", ".txt", ".html", ".pdf", ".docx", ".csv", ".json", ".jsonl")
 
 
 class Documents:
@@ -33,7 +35,7 @@ class Documents:
         self.files = gr.File(
             label=t("upload"),
             file_count="multiple",
-            file_types=[".md", ".txt", ".json"],
+            file_types=list(READABLE),
             height=150,
             elem_id="files",
         )
