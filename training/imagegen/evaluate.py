@@ -148,7 +148,7 @@ def ground_truth(sets: list[str], count: int) -> dict[str, Score]:
 def recorded(data: Path | None) -> dict[str, Any]:
     """Return what the stages of the training wrote down about themselves."""
     found = {}
-    for stage in ("vae", "vae_decoder", "train", "held_out"):
+    for stage in ("vae", "vae_decoder", "train", "hard", "held_out"):
         if data and (data / f"{stage}.json").exists():
             found[stage] = json.loads((data / f"{stage}.json").read_text())
     return found

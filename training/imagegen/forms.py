@@ -99,6 +99,7 @@ def subjects() -> set[str]:
     return {word for word in words_of(found) if len(word) > 2} - UNNAMING - near_words()
 
 
+@torch.no_grad()
 def give_rare_forms_their_meaning(
     encoder: nn.Module, tokenizer: CLIPTokenizer, counts: NDArray[np.int64]
 ) -> int:

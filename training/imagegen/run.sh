@@ -32,6 +32,13 @@ python -m training.imagegen.evaluate --model "$data/middle" --sets held_out kin 
 python -m training.imagegen.prepare --out "$data" --seed 31
 train --steps $steps
 python -m training.imagegen.vae --out "$data" --refine --steps 4000
+# The last part begins again at a quarter of the rates, with what came out hardest.
+python -m training.imagegen.export --data "$data" --out "$data/all"
+python -m training.imagegen.prepare --out "$data" --scenes 60000 --seed 47 --hard
+mv "$data/checkpoint.pt" "$data/checkpoint-all.pt" && mv "$data/train.json" "$data/train-all.json"
+start="--start $data/all"
+train --share 0.25 --steps 1800
+mv "$data/train.json" "$data/hard.json" && mv "$data/train-all.json" "$data/train.json"
 python -m training.imagegen.export --data "$data" --out "$model"
 python -m training.imagegen.evaluate --model "$model" --data "$data"
 python -m training.imagegen.contact_sheet --model "$model"
