@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from services.gateway.schemas import Closed, OwnName
 
@@ -77,10 +77,9 @@ def _filled(value: JsonValue, known: dict[str, str]) -> JsonValue:
 class NewIntents(Closed):
     """Intents to add or replace."""
 
-    intents: Annotated[
-        list[OwnIntent],
-        Field(min_length=1, max_length=100, json_schema_extra={"examples": [[EXAMPLE]]}),
-    ]
+    model_config = ConfigDict(json_schema_extra={"examples": [{"intents": [EXAMPLE]}]})
+
+    intents: Annotated[list[OwnIntent], Field(min_length=1, max_length=100)]
 
 
 class OwnIntentsList(Closed):

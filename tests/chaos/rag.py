@@ -26,6 +26,7 @@ from tests.chaos.rag_system import RagSystem, running
 
 WRITERS = 4
 READERS = 2
+FIRST_PAUSE_SECONDS = (0.05, 0.2)  # in a short run all is uploaded within a second
 PAUSE_SECONDS = (1.0, 5.0)  # between kills, beside the time that a start takes
 SETTINGS = {"own server": 1, "two replicas": 2}
 INDEXED_SECONDS = 180.0
@@ -85,8 +86,10 @@ async def _one(folder: Path, replicas: int, ingests: int, seed: int) -> dict[str
 async def _kill(system: RagSystem, random: Random, kills: Counter[str]) -> None:
     """Kill one thing after the other, until cancelled."""
     deck: list[str] = []
+    pause = FIRST_PAUSE_SECONDS
     while True:
-        await asyncio.sleep(random.uniform(*PAUSE_SECONDS))
+        await asyncio.sleep(random.uniform(*pause))
+        pause = PAUSE_SECONDS
         deck = deck or random.sample(["service", "postgres", "service", "postgres_backend"], 4)
         what = deck.pop()
         if what == "service":

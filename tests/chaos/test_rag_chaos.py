@@ -16,4 +16,4 @@ async def test_no_acknowledged_document_is_lost_or_seen_in_part_whatever_is_kill
         assert one["acknowledged"] >= 30
         assert one["lost"] == 0
         assert one["looks"] > 0
-        assert sum(one["kills"].values()) >= 2
+        assert sum(one["kills"].values()) >= 1

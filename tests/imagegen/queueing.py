@@ -41,10 +41,10 @@ async def fill(redis: Redis, tenants: Sequence[str]) -> None:
         CARD.batch_key(wish),
         CARD.pixel_steps(wish),
     ]
-    rest: list[str | int | float] = [1, 0, 3600, 3600_000, 3600, 1e9, 1e9]
+    rest: list[str | int | float] = [1, 0, 3600, 3600_000, 3600, 1e9, 1e9, "", ""]
     many = f"""{COMMON}
         local function submit(ARGV) {body} end
-        for i = 14, #ARGV, 2 do submit({{ARGV[i], ARGV[i + 1], unpack(ARGV, 1, 13)}}) end"""
+        for i = 16, #ARGV, 2 do submit({{ARGV[i], ARGV[i + 1], unpack(ARGV, 1, 15)}}) end"""
     for first in range(0, len(tenants), 500):
         names = [part for tenant in tenants[first : first + 500] for part in (_new_id(), tenant)]
         await redis.eval(many, 1, PREFIX, *parts, *rest, *names)

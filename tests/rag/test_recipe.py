@@ -49,11 +49,11 @@ def written(folder: Path) -> Path:
     return folder
 
 
-async def test_the_shelf_finds_and_ranks_what_the_service_does(database_url, tenant, tmp_path):
+async def test_the_shelf_finds_and_ranks_what_the_service_does(fresh_url, tenant, tmp_path):
     corpus = corpora.medquad(written(tmp_path))
     shelf = Shelf(corpus.documents, HashEmbedder())
     documents = [one.model_dump(include={"id", "title", "text"}) for one in corpus.documents]
-    async with rag(database_url, tenant) as client:
+    async with rag(fresh_url, tenant) as client:
         await fill(client, *documents)
         for question in corpus.questions[::5]:
             (seen,) = shelf.search([question.text])
