@@ -52,8 +52,11 @@ class Held:
         return report if report and report.job.generation == job.generation else None
 
     def note(self, reports: Iterable[Report]) -> None:
-        """Remember how far jobs are, for the next `reports`."""
-        self._reports |= {each.job.id: each for each in reports if self.report(each.job)}
+        """Remember how far jobs are, for the next `reports`; a preview waits until it is told."""
+        for each in reports:
+            if before := self.report(each.job):
+                preview = each.preview or before.preview
+                self._reports[each.job.id] = each.model_copy(update={"preview": preview})
         self.moved.set()
 
     def reports(self) -> list[Report]:

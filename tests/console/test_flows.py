@@ -14,7 +14,7 @@ TOWER = "The tower was finished in 1889. It was designed by Gustave Eiffel's com
 ON_ITS_WAY = """() => {
   const way = document.querySelector("#painting");
   return way.querySelector("img") && way.querySelector("progress").value > 0
-    && /step \\d+ of 40/.test(way.innerText) && /about \\d+ s left/.test(way.innerText);
+    && /step \\d+ of 100/.test(way.innerText) && /about \\d+ s left/.test(way.innerText);
 }"""
 HOURS = "# Opening hours\n\nThe library is open from nine to six. The cafe closes at five."
 
@@ -49,7 +49,7 @@ def open_choices(turn: Locator) -> None:
 
 def test_a_picture_is_seen_while_it_is_painted_and_again_after_a_reload(visit: Visit):
     page = visit()
-    more(page, seed="7", steps="40")
+    more(page, seed="7", steps="100")
     wish(page, "draw a red circle above a blue square")
     page.wait_for_function(ON_ITS_WAY, polling="raf")
     turn = page.locator("#conversation article").first
@@ -117,7 +117,7 @@ def test_what_was_understood_can_be_corrected(visit: Visit):
 
 def test_a_short_wish_does_not_wait_for_a_picture_and_both_are_kept(visit: Visit):
     page = visit()
-    more(page, steps="40")
+    more(page, steps="100")
     wish(page, "draw a blue circle")
     expect(page.locator("#painting progress")).to_be_visible()
     said = wish(page, "What can you do?")
