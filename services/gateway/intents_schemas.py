@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from services.gateway.schemas import Closed, OwnName
 
@@ -25,7 +26,7 @@ FEWEST, MOST = 3, 200
 Service = Literal["classifier", "qa", "imagegen", "rag"]
 Wording = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
-EXAMPLE: Final = {
+EXAMPLE: Final[JsonDict] = {
     "name": "cancel_order",
     "phrases": ["cancel my order", "I don't want the parcel any more", "stop order 4711"],
     "service": "rag",
