@@ -190,7 +190,6 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(visit: Visit, tmp_path: P
     with page.expect_response("**/upload*"):  # what is still being uploaded is not sent
         page.locator("#wish input[type=file]").set_input_files(tmp_path / "song.mp3")
     expect(page.locator("#wish .thumbnail-item")).to_have_count(1)
-    page.wait_for_timeout(300)
     page.locator("#wish textarea").fill("hello")
     page.locator("#wish textarea").press("Enter")
     expect(page.locator("#note")).to_contain_text("song.mp3")

@@ -123,10 +123,12 @@ class Talk:
     async def send(self, session: Session, kept: Any, key: str, request: gr.Request) -> Updates:
         """Carry out the oldest wish that was taken."""
         session.recall(kept)
-        if session.taken:
-            wish = session.taken.pop(0)
-            async for updates in self._carry_out(wish, session, key, language_of(request)):
-                yield updates
+        if not session.taken:  # saying nothing would empty the note that tells why
+            yield {self.note: gr.skip()}
+            return
+        wish = session.taken.pop(0)
+        async for updates in self._carry_out(wish, session, key, language_of(request)):
+            yield updates
 
     async def pressed(
         self,
