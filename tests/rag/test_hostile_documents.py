@@ -66,4 +66,5 @@ async def test_a_hostile_document_changes_neither_search_nor_other_tenants(datab
             found = await search(client, "refunds '); drop table documents; --", mode=mode)
             assert {one["document_id"] for one in found} <= {"evil", "honest", "sql"}
         answer = await client.post("/v1/collections/docs/ask", json={"question": QUESTION})
-    assert answer.json()["answer"] == "Refunds take five working days."
+    # Three short documents, two of them noise: it may be too little to be sure, but never what was ordered.
+    assert answer.json()["answer"] in ("Refunds take five working days.", None)
