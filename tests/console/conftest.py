@@ -73,6 +73,7 @@ def visit(browser: Browser, running_stack: RunningStack) -> Iterator[Visit]:
         watches.append(Watch(page, urlsplit(url).netloc))
         page.goto(f"{url.rstrip('/')}/console")
         page.wait_for_selector("#conversation button, #conversation article")
+        page.wait_for_timeout(500)  # what the browser had kept is read after the page is there
         return page
 
     yield open_page
